@@ -1,0 +1,48 @@
+# Compiler, warnings, sanitizers and coverage: everything that a preset may switch.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_C_STANDARD 11)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+
+set(NCN_SANITIZE "" CACHE STRING "Sanitizers, as given to -fsanitize= (address,undefined or thread)")
+option(NCN_COVERAGE "Instrument for line coverage" OFF)
+option(NCN_FUZZ "Build the libFuzzer targets (clang)" OFF)
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM)
+  set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+endif()
+find_program(MOLD_PROGRAM mold)
+if(MOLD_PROGRAM)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+add_compile_options(-fno-omit-frame-pointer)
+if(CMAKE_BUILD_TYPE STREQUAL "Release")
+  add_compile_options(-fstack-protector-strong -fstack-clash-protection -fcf-protection)
+  add_compile_definitions(_FORTIFY_SOURCE=2 _GLIBCXX_ASSERTIONS)
+  add_link_options(-Wl,-z,relro,-z,now)
+endif()
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
+if(NCN_SANITIZE)
+  add_compile_options(-fsanitize=${NCN_SANITIZE} -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${NCN_SANITIZE})
+  add_compile_definitions(NCN_SANITIZED=1)
+endif()
+if(NCN_COVERAGE)
+  add_compile_options(--coverage -fprofile-update=atomic)
+  add_link_options(--coverage)
+endif()
+if(NCN_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
+# g++ 12 reports designated initializers that leave a member to its default; that is their point.
+set(NCN_WARNINGS -Wall -Wextra -Wconversion -Wnon-virtual-dtor -Wextra-semi -Werror
+                 -Wno-missing-field-initializers)
