@@ -1,0 +1,33 @@
+#pragma once
+
+#include <stop_token>
+
+#include "inference/inference_request.h"
+#include "inference/inference_response.h"
+
+namespace ncn::execution {
+
+// What surrounds one execution.
+struct ExecutionContext {
+  std::stop_token stop;  // Requested when the caller cancels or the node is told to hurry.
+};
+
+// One request in, exactly one final response out: a result, or a failure that says what to do. Each
+// concern (queue, deadline, statistics, signing, …) is an implementation that wraps another; apps/
+// composes them in the order in which a request meets them.
+//
+// Blocking; thread-safe; never throws; never answers without the request's own id and model.
+class Execution {
+ public:
+  virtual ~Execution() = default;
+  virtual inference::InferenceResponse Execute(const inference::InferenceRequest& request,
+                                               const ExecutionContext& context) = 0;
+};
+
+// The response that ends `request` with `failure`.
+inline inference::InferenceResponse FailedResponse(const inference::InferenceRequest& request,
+                                                   inference::Failure failure) {
+  return {.request_id = request.id, .model = request.model, .outcome = std::move(failure)};
+}
+
+}  // namespace ncn::execution
