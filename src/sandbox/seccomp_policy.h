@@ -1,0 +1,39 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+
+namespace ncn::sandbox {
+
+// Which policies/*.json governs the process: CPython with its frameworks, or the native executor.
+enum class SeccompProfile { kPython, kNative };
+
+// Whether the process may make memory that is writable and executable, as just-in-time compilers
+// do (oneDNN for one). kDenied refuses PROT_WRITE|PROT_EXEC in one call with EACCES; it cannot see
+// a page that is written first and made executable later.
+enum class ExecMemory { kJit, kDenied };
+
+// A compiled filter, ready for seccomp(SECCOMP_SET_MODE_FILTER). Immutable.
+struct SeccompProgram {
+  // An array of struct sock_filter, raw bytes. The size divided by sizeof(sock_filter) is the length
+  // of sock_fprog, never above BPF_MAXINSNS. A call that the policy names hostile returns
+  // SECCOMP_RET_USER_NOTIF, so install with SECCOMP_FILTER_FLAG_NEW_LISTENER: without a listener
+  // such a call fails with ENOSYS.
+  std::string bpf;
+  // SHA-256 in lower-case hexadecimal of the bytes of the policy files and the options above.
+  std::string policy_hash;
+};
+
+// The filter of the policy that this program was built with. Compiled once for each combination and
+// then shared; thread-safe. An error means that the policy or libseccomp is at fault and nothing
+// may run.
+absl::StatusOr<std::shared_ptr<const SeccompProgram>> CompileSeccompPolicy(SeccompProfile profile,
+                                                                           ExecMemory exec_memory);
+
+// The x86-64 name of a system call for messages: "ptrace", or "system call 9999" when it has none.
+// Knows the calls that libseccomp is too old for as well. Thread-safe.
+std::string SystemCallName(int number);
+
+}  // namespace ncn::sandbox
