@@ -2,6 +2,7 @@
 
 #include <stop_token>
 
+#include "base/clock.h"
 #include "inference/inference_request.h"
 #include "inference/inference_response.h"
 
@@ -10,6 +11,7 @@ namespace ncn::execution {
 // What surrounds one execution.
 struct ExecutionContext {
   std::stop_token stop;  // Requested when the caller cancels or the node is told to hurry.
+  base::SteadyTime deadline = base::SteadyTime::max();  // Set by DeadlineExecution.
 };
 
 // One request in, exactly one final response out: a result, or a failure that says what to do. Each

@@ -1,0 +1,135 @@
+#include "config/node_config.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+
+#include "base/strings.h"
+#include "config/locations.h"
+
+namespace ncn::config {
+namespace {
+
+// Takes a variable's value and leaves nothing of it behind in the environment block.
+base::Secret TakeFromEnvironment(const char* name) {
+  char* value = std::getenv(name);
+  if (value == nullptr) return base::Secret();
+  base::Secret secret{std::string(value)};
+  ::explicit_bzero(value, ::strlen(value));
+  ::unsetenv(name);
+  return secret;
+}
+
+void AddSpecifiedOptions(CLI::App& app, NodeConfig& config) {
+  app.add_option("--gateway-addr", config.gateway_address,
+                 "Gateway gRPC address, http(s)://HOST:PORT")
+      ->envname("GATEWAY_ADDR")
+      ->required();
+  app.add_option("--model-path", config.model_path, "Model files directory")
+      ->envname("MODEL_PATH")
+      ->capture_default_str();
+  app.add_option("--registry-addr", config.registry_address, "P2P Registry address (for sync)")
+      ->envname("REGISTRY_ADDR");
+  app.add_option("--subnet-id", config.subnet_id, "Subnet to join")
+      ->envname("SUBNET_ID")
+      ->capture_default_str();
+  app.add_flag("--sync-models", config.sync_models, "Enable model synchronization")
+      ->envname("SYNC_MODELS");
+  app.add_option("--models-dir", config.models_dir, "Download directory")
+      ->envname("MODELS_DIR")
+      ->capture_default_str();
+  app.add_option("--wallet-address", config.wallet_address,
+                 "Address that the private key must belong to")
+      ->envname("NODE_WALLET_ADDRESS");
+  app.add_option("--sandbox-mode", config.sandbox_mode, "strict, permissive or disabled")
+      ->envname("SANDBOX_MODE")
+      ->check(CLI::IsMember({"strict", "permissive", "disabled"}))
+      ->capture_default_str();
+  app.add_option("--execution-timeout-secs", config.execution_timeout_seconds,
+                 "Longest execution, in seconds")
+      ->envname("EXECUTION_TIMEOUT_SECS")
+      ->check(CLI::Range(1, 86400))
+      ->capture_default_str();
+  app.add_option("--max-memory-mb", config.memory_mb_max, "Most memory of an execution, in MiB")
+      ->envname("MAX_MEMORY_MB")
+      ->check(CLI::Range(64, 16 << 20))
+      ->capture_default_str();
+  app.add_flag("--enable-execution-fallback", config.execution_fallback,
+               "Try the next executor when the chosen one cannot run a model")
+      ->envname("ENABLE_EXECUTION_FALLBACK");
+  app.add_flag("--require-payment", config.require_payment,
+               "Refuse requests without a signed payment authorization")
+      ->envname("REQUIRE_PAYMENT");
+  app.add_option("--python-executor-path", config.python_executor_path, "Path to Python executors")
+      ->envname("PYTHON_EXECUTOR_PATH")
+      ->capture_default_str();
+}
+
+void AddFurtherOptions(CLI::App& app, NodeConfig& config) {
+  app.add_option("--private-key-file", config.private_key_file,
+                 "File (mode 0600) that holds the wallet's private key, instead of "
+                 "COMPUTE_NODE_PRIVATE_KEY")
+      ->envname("COMPUTE_NODE_PRIVATE_KEY_FILE");
+  app.add_option("--state-dir", config.state_dir, "Wallet, control socket and other state")
+      ->envname("COMPUTE_NODE_STATE_DIR")
+      ->capture_default_str();
+  app.add_option("--runtime-image", config.runtime_image,
+                 "Root file system that executors run in (runtime_image/build makes it)")
+      ->envname("RUNTIME_IMAGE")
+      ->capture_default_str();
+  app.add_option("--execution-slots", config.execution_slots,
+                 "Requests executed at once; 0 means one per core")
+      ->envname("EXECUTION_SLOTS")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  app.add_option("--queue-depth", config.queue_depth, "Requests that may wait for a slot")
+      ->envname("EXECUTION_QUEUE_DEPTH")
+      ->check(CLI::Range(0, 65536))
+      ->capture_default_str();
+  app.add_option("--max-message-mb", config.message_mb_max, "Largest input or output, in MiB")
+      ->envname("MAX_MESSAGE_MB")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  app.add_option("--drain-timeout-secs", config.drain_timeout_seconds,
+                 "How long a stopping node finishes running requests")
+      ->envname("DRAIN_TIMEOUT_SECS")
+      ->check(CLI::Range(0, 86400))
+      ->capture_default_str();
+  app.add_option("--tls-ca-file", config.tls_ca_file,
+                 "Certificates to trust for https:// gateways, instead of the system's")
+      ->envname("TLS_CA_FILE");
+  app.add_option("--log", config.log_filter,
+                 "Log filter: LEVEL or TARGET=LEVEL, comma separated (also: RUST_LOG)")
+      ->envname("COMPUTE_NODE_LOG");
+}
+
+}  // namespace
+
+Parsed<NodeConfig> ParseNodeConfig(int argc, char** argv, const char* version) {
+  NodeConfig config;
+  config.private_key = TakeFromEnvironment("COMPUTE_NODE_PRIVATE_KEY");
+  config.state_dir = DefaultStateDir();
+  config.runtime_image = DefaultRuntimeImage();
+  if (const char* rust_log = std::getenv("RUST_LOG")) config.log_filter = rust_log;
+
+  CLI::App app(
+      "Runs AI models for a gateway, each request in a sandbox of its own, and signs the results.",
+      "compute_node");
+  app.set_version_flag("--version", base::StrCat("compute_node ", version));
+  app.footer(
+      "The wallet's private key comes from the environment variable COMPUTE_NODE_PRIVATE_KEY "
+      "(hexadecimal) or\n"
+      "--private-key-file, never from the command line. Without either, a key is generated and "
+      "kept in the\n"
+      "state directory, for development only. A flag wins over its environment variable.");
+  AddSpecifiedOptions(app, config);
+  AddFurtherOptions(app, config);
+  if (CommandLineResult result = ParseCommandLine(app, argc, argv); !result.proceed) {
+    return result.exit;
+  }
+  return config;
+}
+
+}  // namespace ncn::config

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "base/secret.h"
+#include "config/command_line.h"
+#include "inference/limits.h"
+
+namespace ncn::config {
+
+// Everything that `compute_node` can be told. Parsed once; immutable afterwards. Defaults are here
+// and nowhere else; the flag, variable and meaning of each field stand in node_config.cc.
+struct NodeConfig {
+  std::string gateway_address;
+  std::filesystem::path model_path = "./models";
+  std::optional<std::string> registry_address;
+  std::uint32_t subnet_id = 1;
+  bool sync_models = false;
+  std::filesystem::path models_dir = "./models";
+
+  base::Secret private_key;  // Hexadecimal; empty when none was given.
+  std::optional<std::filesystem::path> private_key_file;
+  std::optional<std::string> wallet_address;
+  std::string sandbox_mode = "strict";
+  std::uint32_t execution_timeout_seconds = 300;
+  std::uint32_t memory_mb_max = 4096;
+  bool execution_fallback = false;
+  bool require_payment = false;
+  std::filesystem::path python_executor_path = "python_executors";
+
+  std::filesystem::path state_dir;
+  std::filesystem::path runtime_image;
+  std::uint32_t execution_slots = 0;  // 0: one per core.
+  std::uint32_t queue_depth = 64;
+  std::uint32_t message_mb_max = 256;
+  std::uint32_t drain_timeout_seconds = 30;
+  std::optional<std::filesystem::path> tls_ca_file;
+  std::string log_filter;
+};
+
+// Reads the command line and the environment: flag > environment > default. Takes
+// COMPUTE_NODE_PRIVATE_KEY out of the process's environment and overwrites it there, so that
+// neither a child nor /proc/self/environ shows it; hence call this once, before any thread exists.
+Parsed<NodeConfig> ParseNodeConfig(int argc, char** argv, const char* version);
+
+}  // namespace ncn::config
