@@ -45,10 +45,9 @@ std::vector<std::string> KnownWords(const CLI::App& app) {
 
 std::string Describe(const CLI::App& app, const CLI::ParseError& error) {
   const CLI::App* const command = DeepestParsed(&app);
-  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
-    const std::vector<std::string> extras = command->remaining(true);
-    const std::string word =
-        extras.empty() ? "" : extras.front().substr(0, extras.front().find('='));
+  // CLI11 looks for missing flags before unknown ones; a mistyped required flag is both.
+  if (const std::vector<std::string> extras = command->remaining(true); !extras.empty()) {
+    const std::string word = extras.front().substr(0, extras.front().find('='));
     const std::string nearest = NearestWord(word, KnownWords(*command));
     return base::StrCat("unknown ", word.starts_with("-") ? "flag " : "argument ", word,
                         nearest.empty() ? "" : base::StrCat("; did you mean ", nearest, "?"));
