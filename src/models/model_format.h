@@ -1,0 +1,37 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+
+namespace ncn::models {
+
+enum class ModelFormat {
+  kTorchScript,      // The zip archive of torch.jit.save: code and weights.
+  kTorchCheckpoint,  // torch.save: weights as a pickle, in a zip archive or (old) bare.
+  kOnnx,
+  kSafetensors,
+};
+
+// "torchscript", "checkpoint", "onnx", "safetensors": the words of a manifest.
+std::string_view Name(ModelFormat format);
+std::optional<ModelFormat> ModelFormatFromName(std::string_view name);
+// For messages: "a TorchScript archive" and so on.
+std::string_view Description(ModelFormat format);
+
+// Whether files of this name hold models: .pt, .pth, .onnx, .safetensors.
+bool IsModelFileName(std::string_view file_name);
+
+// The format of the open regular file `fd` by its content, which is untrusted: reads are bounded,
+// nothing in it is executed. A known extension of `file_name` must agree with what was found.
+//   InvalidArgument  empty, of no known format, or of another than the extension promises
+//   DataLoss         of a known format, but truncated or damaged
+// Each message begins with `file_name` and says what was promised, what was found, what to do.
+// The file's offset does not matter and stays. Thread-safe.
+absl::StatusOr<ModelFormat> DetectFormat(int fd, std::string_view file_name);
+
+absl::StatusOr<ModelFormat> DetectFormat(const std::filesystem::path& file);
+
+}  // namespace ncn::models
