@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "inference/inference_response.h"
+#include "wire/session_messages.h"
+
+namespace ncn::wire {
+
+// A task as of now; what clients see. proto/ncn/v2/gateway_client.proto explains each field.
+struct TaskUpdate {
+  std::string request_id;
+  TaskState state = TaskState::kQueued;
+  std::uint32_t done_permille = 0;
+  std::string note;
+  std::string node_address;
+  std::shared_ptr<const inference::InferenceResponse> response;  // Null until the task has ended.
+
+  bool final() const { return response != nullptr; }
+};
+
+}  // namespace ncn::wire
