@@ -68,12 +68,13 @@ function(ncn_proto_library)
   endif()
   add_library(ncn_proto STATIC ${protos})
   add_library(ncn::proto ALIAS ncn_proto)
+  # protobuf_generate appends the protos' own folder, relative to the project, to the output folder.
   set(generated ${PROJECT_BINARY_DIR}/proto)
   file(MAKE_DIRECTORY ${generated})
   protobuf_generate(TARGET ncn_proto LANGUAGE cpp IMPORT_DIRS ${PROJECT_SOURCE_DIR}/proto
-                    PROTOC_OUT_DIR ${generated})
+                    PROTOC_OUT_DIR ${PROJECT_BINARY_DIR})
   protobuf_generate(TARGET ncn_proto LANGUAGE grpc IMPORT_DIRS ${PROJECT_SOURCE_DIR}/proto
-                    PROTOC_OUT_DIR ${generated} GENERATE_EXTENSIONS .grpc.pb.h .grpc.pb.cc
+                    PROTOC_OUT_DIR ${PROJECT_BINARY_DIR} GENERATE_EXTENSIONS .grpc.pb.h .grpc.pb.cc
                     PLUGIN protoc-gen-grpc=$<TARGET_FILE:gRPC::grpc_cpp_plugin>)
   target_include_directories(ncn_proto SYSTEM PUBLIC ${generated})
   target_link_libraries(ncn_proto PUBLIC gRPC::grpc++ protobuf::libprotobuf)
