@@ -1,0 +1,90 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "sandbox/sandbox_outcome.h"
+#include "sandbox/sandbox_policy.h"
+
+namespace ncn::sandbox {
+
+enum class SandboxMode {
+  kStrict,      // Every layer, or no execution.
+  kPermissive,  // seccomp and limits, or no execution; of the rest what the machine offers.
+  kDisabled,    // No isolation at all. For development.
+};
+std::string_view Name(SandboxMode mode);
+std::optional<SandboxMode> SandboxModeFromName(std::string_view name);
+
+// What to run in a sandbox. Paths are those of the inside: /work is the current folder.
+struct SandboxCommand {
+  struct InputFile {
+    std::string name;  // Without a slash; becomes /work/<name>.
+    std::string bytes;
+  };
+  struct OutputFile {
+    std::string name;  // Without a slash; read from /work/<name> after the end.
+    std::uint64_t bytes_max = 0;
+  };
+
+  std::vector<std::string> argv;         // argv[0] is the program's absolute path.
+  std::vector<std::string> environment;  // "NAME=value"; exactly this, nothing is inherited.
+  std::vector<InputFile> files;
+  std::vector<OutputFile> collect;
+  std::size_t stream_tail_bytes = 64 << 10;   // Kept of stdout and of stderr, from their end.
+  std::uint64_t stream_bytes_max = 64 << 20;  // Written to either, after which it is killed.
+};
+
+// One command in its own sandbox: prepared and held by Sandbox::Start, then verified, released and
+// waited for, in that order, each once, by one thread; Kill from any. Destruction kills what still
+// runs and leaves nothing behind. Whoever keeps a ready child holds one of these before Release.
+class SandboxedProcess {
+ public:
+  virtual ~SandboxedProcess() = default;
+  // Looks from outside at what the kernel says of the held process: that it is confined as wanted.
+  // FailedPrecondition names the first difference; the process is then dead.
+  virtual absl::Status Verify() = 0;
+  // Lets the command run; the wall clock starts. Refused unless Verify succeeded.
+  virtual absl::Status Release() = 0;
+  // Waits for the end, kills at a limit or when `stop` is requested, collects the outputs.
+  virtual absl::StatusOr<SandboxOutcome> Wait(std::stop_token stop) = 0;
+  // Kills every process of the sandbox now. Wait then reports kKilled. Thread-safe.
+  virtual void Kill() = 0;
+  // The held process in the pid namespace of the caller; for logs and tests.
+  virtual int pid() const = 0;
+};
+
+// Runs commands under policies. Thread-safe: many at once.
+class Sandbox {
+ public:
+  virtual ~Sandbox() = default;
+  virtual SandboxMode mode() const = 0;
+  // Prepares the command up to the moment before its first instruction. The error of a layer that
+  // cannot be had names the layer, the cause and the cure; nothing is left behind.
+  virtual absl::StatusOr<std::unique_ptr<SandboxedProcess>> Start(const SandboxPolicy& policy,
+                                                                  SandboxCommand command) = 0;
+  // Start, Verify, Release and Wait in one.
+  absl::StatusOr<SandboxOutcome> Run(const SandboxPolicy& policy, SandboxCommand command,
+                                     std::stop_token stop = {});
+};
+
+struct SandboxOptions {
+  SandboxMode mode = SandboxMode::kStrict;
+  // Of bin/sandbox_launcher. Empty: beside the running program, then ../bin of it.
+  std::string launcher_path;
+};
+
+// The sandbox of a mode. Starts the launcher process, so call it first thing in main, from the main
+// thread, before any other thread exists. When the caller ends, in whatever way, so does
+// everything.
+absl::StatusOr<std::unique_ptr<Sandbox>> CreateSandbox(const SandboxOptions& options);
+
+}  // namespace ncn::sandbox
