@@ -1,0 +1,117 @@
+#include "executors/executor_selector.h"
+
+#include <algorithm>
+#include <map>
+#include <system_error>
+
+#include "base/files.h"
+#include "base/sha256.h"
+#include "base/status_macros.h"
+#include "base/strings.h"
+
+namespace ncn::executors {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr char kGenericScript[] = "generic_model_executor.py";
+constexpr std::size_t kScriptBytesMax = 4 << 20;
+constexpr std::size_t kScriptsMax = 1024;
+
+const std::map<std::string, std::string>& ScriptsByModel() {
+  static const auto* const scripts = new std::map<std::string, std::string>{
+      {"bark_semantic", "semantic_model_executor.py"},
+      {"bark_coarse", "coarse_model_executor.py"},
+      {"bark_fine", "fine_model_executor.py"},
+  };
+  return *scripts;
+}
+
+// Every Python file that a script can import: not the environment, not tests, nothing hidden.
+absl::StatusOr<std::vector<fs::path>> CodeFiles(const fs::path& folder) {
+  std::vector<fs::path> files;
+  std::error_code error;
+  fs::recursive_directory_iterator walk(folder, error);
+  for (; !error && walk != fs::recursive_directory_iterator(); walk.increment(error)) {
+    const std::string name = walk->path().filename();
+    if (walk->is_directory(error) && (name == "venv" || name == "tests" || name.starts_with("."))) {
+      walk.disable_recursion_pending();
+    } else if (walk->is_regular_file(error) && walk->path().extension() == ".py") {
+      files.push_back(walk->path());
+    }
+    if (files.size() > kScriptsMax) {
+      return absl::ResourceExhaustedError(
+          base::StrCat("more than ", kScriptsMax, " scripts in ", folder.native()));
+    }
+  }
+  if (error) {
+    return absl::NotFoundError(base::StrCat("cannot read executor scripts in ", folder.native(),
+                                            ": ", error.message(),
+                                            "; check --python-executor-path"));
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+absl::StatusOr<std::string> HashOfCode(const fs::path& folder) {
+  ASSIGN_OR_RETURN(const std::vector<fs::path> files, CodeFiles(folder));
+  base::Sha256Hasher hasher;
+  for (const fs::path& file : files) {
+    ASSIGN_OR_RETURN(const std::string text, base::ReadFile(file, kScriptBytesMax));
+    // Name and hash are of fixed form, so that no two trees give the same stream.
+    hasher.Update(base::StrCat(fs::relative(file, folder).native(), "\n",
+                               base::AsHex(base::Sha256(text)), "\n"));
+  }
+  return base::AsHex(hasher.Finish());
+}
+
+}  // namespace
+
+absl::StatusOr<ExecutorSelector> ExecutorSelector::Create(const fs::path& executors_path) {
+  std::error_code error;
+  const fs::path absolute = fs::canonical(executors_path, error);
+  if (error || !fs::is_regular_file(absolute / kGenericScript, error)) {
+    return absl::NotFoundError(base::StrCat("no ", kGenericScript, " in ", executors_path.native(),
+                                            "; --python-executor-path (PYTHON_EXECUTOR_PATH) must "
+                                            "name the folder of the executor scripts"));
+  }
+  ASSIGN_OR_RETURN(std::string sha256, HashOfCode(absolute));
+  return ExecutorSelector(absolute, std::move(sha256));
+}
+
+absl::StatusOr<std::vector<ExecutorScript>> ExecutorSelector::Candidates(
+    const models::Model& model) const {
+  std::vector<ExecutorScript> scripts;
+  const auto stage = ScriptsByModel().find(model.id.value());
+  if (stage != ScriptsByModel().end() && Has(stage->second)) scripts.push_back(Own(stage->second));
+  if (const std::string& script = model.manifest.executor_script; !script.empty()) {
+    std::error_code error;
+    if (fs::is_regular_file(model.root / script, error)) {
+      scripts.push_back({.name = base::StrCat(model.id.value(), ":", script),
+                         .inside_path = base::StrCat(kModelInside, "/", script),
+                         .sha256 = model.tree_sha256});
+    } else if (Has(script)) {
+      scripts.push_back(Own(script));
+    } else {
+      return absl::NotFoundError(base::StrCat(
+          "the manifest of model ", model.id.value(), " names the executor script ", script,
+          ", which is neither in the model's folder nor in ", executors_path_.native()));
+    }
+  }
+  if (scripts.empty() || scripts.back().name != kGenericScript) {
+    scripts.push_back(Own(kGenericScript));
+  }
+  return scripts;
+}
+
+bool ExecutorSelector::Has(const std::string& script) const {
+  std::error_code error;
+  return fs::is_regular_file(executors_path_ / script, error);
+}
+
+ExecutorScript ExecutorSelector::Own(const std::string& script) const {
+  return {.name = script,
+          .inside_path = base::StrCat(kExecutorsInside, "/", script),
+          .sha256 = sha256_};
+}
+
+}  // namespace ncn::executors

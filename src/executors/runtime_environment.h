@@ -1,0 +1,23 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "absl/status/statusor.h"
+
+namespace ncn::executors {
+
+// What executor scripts run on: a root file system and the Python in it. Immutable.
+struct RuntimeEnvironment {
+  std::filesystem::path root;  // The sandbox's root; "/" with a virtual environment.
+  std::filesystem::path venv;  // A virtual environment to bind beside it; empty with an image.
+  std::string python;          // The interpreter, as the sandbox sees it.
+  std::string digest;          // Of the image, "sha256:…"; empty with a virtual environment.
+
+  // The virtual environment `executors_path`/venv when it is there, as the specification has it;
+  // otherwise the root file system `image`. NotFound says how to make either.
+  static absl::StatusOr<RuntimeEnvironment> Locate(const std::filesystem::path& executors_path,
+                                                   const std::filesystem::path& image);
+};
+
+}  // namespace ncn::executors

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <stop_token>
+#include <string>
+#include <variant>
+
+#include "base/clock.h"
+#include "executors/executor_selector.h"
+#include "inference/inference_request.h"
+#include "inference/inference_response.h"
+#include "models/model_store.h"
+
+namespace ncn::executors {
+
+// How one run ended: with a result, not signed yet, or with a failure.
+using Outcome = std::variant<inference::InferenceResult, inference::Failure>;
+
+// One run of one executor script on one request. References live until Run returns.
+struct ScriptTask {
+  const ExecutorScript& script;
+  const models::Model& model;
+  const inference::InferenceRequest& request;
+  base::SteadyTime deadline;
+  std::stop_token stop;
+};
+
+// Runs executor scripts, at some level of isolation. Blocking; thread-safe.
+class ScriptRunner {
+ public:
+  virtual ~ScriptRunner() = default;
+  virtual Outcome Run(const ScriptTask& task) = 0;
+};
+
+}  // namespace ncn::executors
