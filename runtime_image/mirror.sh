@@ -5,7 +5,10 @@
 apt_entries() {
   local etc=${NCN_APT_ETC:-/etc/apt} file
   # A deb822 stanza may give its fields in any order and its values over several lines.
-  for file in "$etc"/sources.list.d/*.sources; do cat "$file" 2> /dev/null; echo; done | awk '
+  for file in "$etc"/sources.list.d/*.sources; do
+    cat "$file" 2> /dev/null || true
+    echo
+  done | awk '
     function flush(  u, s, i, j, n, m) {
       if (types ~ /(^| )deb( |$)/ && tolower(enabled) !~ /^ *(no|false)/) {
         n = split(uris, u, " "); m = split(suites, s, " ")
@@ -22,7 +25,7 @@ apt_entries() {
       if (field == "suites") suites = suites " " value
       if (field == "enabled") enabled = value }
     END { flush() }'
-  cat /dev/null "$etc"/sources.list "$etc"/sources.list.d/*.list 2> /dev/null |
+  { cat "$etc"/sources.list "$etc"/sources.list.d/*.list 2> /dev/null || true; } |
     sed -n 's/^[[:space:]]*deb[[:space:]]\+\(\[[^]]*\][[:space:]]*\)\?//p' | awk 'NF >= 2 { print $1, $2 }'
 }
 
@@ -30,8 +33,8 @@ apt_entries() {
 mirror_lines() {
   local codename main security
   codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
-  main=$(apt_entries | awk -v suite="$codename" '$2 == suite { print $1; exit }')
-  security=$(apt_entries | awk -v suite="$codename-security" '$2 == suite { print $1; exit }')
+  main=$(apt_entries | awk -v suite="$codename" '$2 == suite && !found++ { print $1 }')
+  security=$(apt_entries | awk -v suite="$codename-security" '$2 == suite && !found++ { print $1 }')
   [[ $main == http*://* || $main == file:* ]] || die "no Debian mirror found: the apt sources of this machine name" \
     "none for its own release '${codename:-unknown}'. Add one to /etc/apt/sources.list.d, then run this again."
   printf 'deb [signed-by=%s] %s %s main\n' "$KEYRING" "$main" "$SUITE" "$KEYRING" "$main" "$SUITE-updates"

@@ -1,0 +1,53 @@
+#!/usr/bin/env python3
+"""Runs any TorchScript, torch.save, ONNX or safetensors model on tensors.
+
+python3 generic_model_executor.py --model PATH --input FILE --output FILE
+
+The input is Open Inference Protocol JSON, safetensors, PNG or JPEG; see
+README.md for the formats and the errors.
+"""
+
+from pathlib import Path
+
+from ncn_executor import Context, Executor, Request, Response, main
+
+
+class GenericModelExecutor(Executor):
+    """Tensors in, tensors out."""
+
+    def load(self, model_path: Path, context: Context) -> None:
+        from ncn_executor.formats import find_model
+
+        self._context = context
+        self._model = find_model(model_path)
+        with context.timed("import"):
+            import numpy
+
+            from ncn_executor import payload, tensors
+            from ncn_executor.backends import load_backend
+        context.versions["numpy"] = numpy.__version__
+        self._payload, self._tensors = payload, tensors
+        self._backend = load_backend(self._model, context)
+
+    def run(self, request: Request) -> Response:
+        manifest = self._model.manifest
+        with self._context.timed("decode"):
+            content_type = self._payload.content_type_of(request)
+            answer_type = self._payload.answer_type(request.accept, content_type)
+            question = self._payload.decode(request, content_type, self._backend.inputs)
+            inputs = self._tensors.check_inputs(question.tensors, self._backend.inputs)
+        with self._context.timed("infer"):
+            outputs = self._backend.run(inputs)
+        with self._context.timed("encode"):
+            return self._payload.encode(
+                outputs,
+                request,
+                question,
+                answer_type,
+                (self._model.name, manifest.version),
+                manifest.outputs,
+            )
+
+
+if __name__ == "__main__":
+    main(GenericModelExecutor)

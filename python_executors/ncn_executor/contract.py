@@ -1,0 +1,136 @@
+"""What an executor is, and what it is given: the class contract."""
+
+import abc
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from ncn_executor.errors import ErrorCode, ExecutorError
+
+OUTPUT_BYTES_MAX_DEFAULT = 256 * 1024 * 1024
+THREADS_MAX = 1024
+
+
+@dataclasses.dataclass
+class Context:
+    """What holds for every request to one loaded model.
+
+    Attributes:
+        threads: how many threads the model may use, at least 1.
+        timings_ms: how long each named step took; filled through `timed`.
+        versions: the packages that computed the answer, by name.
+    """
+
+    threads: int = 1
+    timings_ms: dict[str, float] = dataclasses.field(default_factory=dict)
+    versions: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Adds the time that the block takes to `step`, in milliseconds."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            took_ms = (time.perf_counter() - start) * 1e3
+            self.timings_ms[step] = self.timings_ms.get(step, 0.0) + took_ms
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """One input, as it came.
+
+    Attributes:
+        data: the bytes of the input.
+        content_type: media type in lower case without parameters; "" unknown.
+        accept: the media types that the caller takes; "" means no preference.
+        request_id: names the request in answers; may be "".
+        seed: for reproducible random numbers; None asks for fresh ones.
+        output_bytes_max: an answer may not be larger.
+    """
+
+    data: bytes
+    content_type: str = ""
+    accept: str = ""
+    request_id: str = ""
+    seed: int | None = None
+    output_bytes_max: int = OUTPUT_BYTES_MAX_DEFAULT
+
+
+@dataclasses.dataclass(frozen=True)
+class Response:
+    """One answer: its bytes and their media type."""
+
+    data: bytes
+    content_type: str
+
+
+class Executor(abc.ABC):
+    """Runs one kind of model. Used by one thread."""
+
+    @abc.abstractmethod
+    def load(self, model_path: Path, context: Context) -> None:
+        """Makes the model ready; called once, before `run`.
+
+        Heavy imports belong here, inside `context.timed("import")`, so that
+        importing the script stays cheap and starts no thread.
+        """
+
+    @abc.abstractmethod
+    def run(self, request: Request) -> Response:
+        """Answers one request. May be called many times."""
+
+    def progress(self) -> float | None:
+        """How much of the current request is done, 0 to 1; None if unknown."""
+        return None
+
+
+def context_from_environment(environment: Mapping[str, str]) -> Context:
+    """Reads what the node says about the process."""
+    threads = _number(environment, "NCN_THREADS", 1, 1, THREADS_MAX)
+    return Context(threads=threads)
+
+
+def request_from_environment(data: bytes, environment: Mapping[str, str]) -> Request:
+    """Joins the bytes of the input with what the node says about them."""
+    seed_text = environment.get("NCN_SEED", "")
+    seed = _number(environment, "NCN_SEED", 0, 0, 2**64 - 1) if seed_text else None
+    return Request(
+        data=data,
+        content_type=media_type(environment.get("NCN_CONTENT_TYPE", "")),
+        accept=environment.get("NCN_ACCEPT", ""),
+        request_id=environment.get("NCN_REQUEST_ID", ""),
+        seed=seed,
+        output_bytes_max=_number(
+            environment,
+            "NCN_OUTPUT_BYTES_MAX",
+            OUTPUT_BYTES_MAX_DEFAULT,
+            1,
+            2**63 - 1,
+        ),
+    )
+
+
+def media_type(text: str) -> str:
+    """`Application/JSON; charset=utf-8` becomes `application/json`."""
+    return text.split(";", 1)[0].strip().lower()
+
+
+def _number(
+    environment: Mapping[str, str], name: str, default: int, low: int, high: int
+) -> int:
+    """A whole number from the environment, within bounds."""
+    text = environment.get(name, "")
+    if not text:
+        return default
+    if text.isascii() and text.isdigit() and low <= int(text[:30]) <= high:
+        return int(text)
+    raise ExecutorError(
+        ErrorCode.INVALID_INPUT,
+        f"{name} cannot be used",
+        field=name,
+        expected=f"a whole number from {low} to {high}",
+        found=repr(text[:40]),
+    )
