@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -39,6 +40,8 @@ struct SandboxCommand {
   std::vector<std::string> environment;  // "NAME=value"; exactly this, nothing is inherited.
   std::vector<InputFile> files;
   std::vector<OutputFile> collect;
+  // A wall-clock limit for this run, where it is tighter than the policy's. 0: the policy's alone.
+  std::chrono::milliseconds wall_clock_max{0};
   std::size_t stream_tail_bytes = 64 << 10;   // Kept of stdout and of stderr, from their end.
   std::uint64_t stream_bytes_max = 64 << 20;  // Written to either, after which it is killed.
 };
