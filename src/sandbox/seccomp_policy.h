@@ -17,8 +17,8 @@ enum class ExecMemory { kJit, kDenied };
 
 // A compiled filter, ready for seccomp(SECCOMP_SET_MODE_FILTER). Immutable.
 struct SeccompProgram {
-  // An array of struct sock_filter, raw bytes. The size divided by sizeof(sock_filter) is the length
-  // of sock_fprog, never above BPF_MAXINSNS. A call that the policy names hostile returns
+  // An array of struct sock_filter, raw bytes. The size divided by sizeof(sock_filter) is the
+  // length of sock_fprog, never above BPF_MAXINSNS. A call that the policy names hostile returns
   // SECCOMP_RET_USER_NOTIF, so install with SECCOMP_FILTER_FLAG_NEW_LISTENER: without a listener
   // such a call fails with ENOSYS.
   std::string bpf;
