@@ -15,31 +15,38 @@ namespace {
 
 constexpr std::size_t kStepsMax = 32;
 constexpr std::size_t kTextBytesMax = 2000;
+constexpr std::size_t kPathBytesMax = 256;
 constexpr double kMillisecondsMax = 1e9;
 
 struct CodeRow {
   std::string_view code;
   FailureKind kind;
+  std::string_view message;
   std::string_view cure;
 };
 
 // The codes of ncn_executor/errors.py.
 constexpr std::array<CodeRow, 10> kCodes = {{
-    {"INVALID_INPUT", FailureKind::kInvalidInput, "Correct the input and send it again."},
-    {"INPUT_TOO_LARGE", FailureKind::kInputTooLarge, "Send a smaller input."},
-    {"INVALID_MODEL", FailureKind::kModelInvalid, "Replace the model file."},
-    {"INVALID_MANIFEST", FailureKind::kModelInvalid, "Correct the model's model.toml."},
-    {"UNSUPPORTED_MODEL", FailureKind::kModelUnsupported,
+    {"INVALID_INPUT", FailureKind::kInvalidInput, "the executor cannot use the input",
+     "Correct the input and send it again."},
+    {"INPUT_TOO_LARGE", FailureKind::kInputTooLarge, "the input is too large for the executor",
+     "Send a smaller input."},
+    {"INVALID_MODEL", FailureKind::kModelInvalid, "the executor cannot use the model's file",
+     "Replace the model file."},
+    {"INVALID_MANIFEST", FailureKind::kModelInvalid, "the executor cannot use the model's manifest",
+     "Correct the model's model.toml."},
+    {"UNSUPPORTED_MODEL", FailureKind::kModelUnsupported, "the executor cannot run this model",
      "Store the model in another format, or give it an executor script of its own."},
-    {"MISSING_DEPENDENCY", FailureKind::kModelUnsupported,
+    {"MISSING_DEPENDENCY", FailureKind::kModelUnsupported, "the executor misses a package",
      "Add the package to the runtime image or the virtual environment."},
-    {"OUTPUT_TOO_LARGE", FailureKind::kOutputTooLarge,
+    {"OUTPUT_TOO_LARGE", FailureKind::kOutputTooLarge, "the output is larger than the limit",
      "Ask for fewer outputs, or raise --max-message-mb on the node."},
-    {"OUT_OF_MEMORY", FailureKind::kMemoryLimit, "Raise MAX_MEMORY_MB, or send a smaller input."},
-    {"ACCESS_DENIED", FailureKind::kAccessDenied,
+    {"OUT_OF_MEMORY", FailureKind::kMemoryLimit, "memory ran out in the executor",
+     "Raise MAX_MEMORY_MB, or send a smaller input."},
+    {"ACCESS_DENIED", FailureKind::kAccessDenied, "Landlock: Access denied",
      "Put the files that the model needs into its own folder; the sandbox gives it no others."},
-    {"INTERNAL", FailureKind::kExecutorCrashed,
-     "Check that the model and its executor fit together; the node's debug log has more."},
+    {"INTERNAL", FailureKind::kExecutorCrashed, "the executor failed",
+     "Check that the model, its executor and the input fit together."},
 }};
 
 // A text member, or empty when it is missing or of another type.
@@ -69,10 +76,11 @@ absl::StatusOr<Failure> ParseError(const json& report) {
   const std::string code = Text(*error, "code");
   for (const CodeRow& row : kCodes) {
     if (row.code != code) continue;
-    Failure failure{row.kind, DescribeError(*error), std::string(row.cure)};
+    Failure failure{row.kind, std::string(row.message), std::string(row.cure),
+                    DescribeError(*error)};
     if (const std::string path = Text(*error, "path");
         row.kind == FailureKind::kAccessDenied && !path.empty()) {
-      failure.message = base::StrCat("Landlock: Access denied to ", path);
+      failure.message += base::StrCat(" to ", Printable(path, kPathBytesMax));
     }
     return failure;
   }

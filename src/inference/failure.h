@@ -44,6 +44,9 @@ struct Failure {
   FailureKind kind = FailureKind::kInternal;
   std::string message;  // What happened and why; bounded, printable, without payload or secrets.
   std::string cure;     // What to do next; may be empty.
+  // What the executor itself said, bounded and printable. For the caller, who owns the payload that
+  // may be in it; never logged.
+  std::string detail;
 };
 
 }  // namespace ncn::inference

@@ -1,0 +1,209 @@
+#include "execution/execution.h"
+
+#include <functional>
+#include <semaphore>
+#include <thread>
+
+#include "base/fake_clock.h"
+#include "base/synchronized.h"
+#include "execution/deadline_execution.h"
+#include "execution/logging_execution.h"
+#include "execution/payment_execution.h"
+#include "execution/queued_execution.h"
+#include "execution/statistics_execution.h"
+#include "execution/validating_execution.h"
+#include "gtest/gtest.h"
+#include "signing/payment.h"
+
+namespace ncn::execution {
+namespace {
+
+using inference::FailureKind;
+using inference::InferenceRequest;
+using inference::InferenceResponse;
+using std::chrono::milliseconds;
+
+// Calls a function for every request.
+class FunctionExecution final : public Execution {
+ public:
+  using Function =
+      std::function<InferenceResponse(const InferenceRequest&, const ExecutionContext&)>;
+  explicit FunctionExecution(Function function) : function_(std::move(function)) {}
+  InferenceResponse Execute(const InferenceRequest& request,
+                            const ExecutionContext& context) override {
+    return function_(request, context);
+  }
+
+ private:
+  const Function function_;
+};
+
+InferenceRequest Request(const char* id = "r1") {
+  return {.id = *inference::RequestId::Parse(id),
+          .model = *inference::ModelId::Parse("digits"),
+          .input = {"input", inference::kOpenInferenceJson}};
+}
+
+InferenceResponse Success(const InferenceRequest& request) {
+  return {.request_id = request.id,
+          .model = request.model,
+          .outcome = inference::InferenceResult{.output = {"secret-output", "text/plain"}}};
+}
+
+std::unique_ptr<Execution> Succeeding() {
+  return std::make_unique<FunctionExecution>(
+      [](const InferenceRequest& request, const ExecutionContext&) { return Success(request); });
+}
+
+TEST(DeadlineExecutionTest, TakesTheTighterOfTheRequestsAndTheNodesTimeout) {
+  base::FakeClock clock;
+  base::SteadyTime deadline;
+  DeadlineExecution execution(
+      std::make_unique<FunctionExecution>(
+          [&](const InferenceRequest& request, const ExecutionContext& context) {
+            deadline = context.deadline;
+            return Success(request);
+          }),
+      milliseconds(300), clock);
+  InferenceRequest request = Request();
+  execution.Execute(request, {});
+  EXPECT_EQ(deadline, clock.SteadyNow() + milliseconds(300));
+  request.timeout = milliseconds(100);
+  execution.Execute(request, {});
+  EXPECT_EQ(deadline, clock.SteadyNow() + milliseconds(100));
+  request.timeout = milliseconds(900);
+  execution.Execute(request, {});
+  EXPECT_EQ(deadline, clock.SteadyNow() + milliseconds(300));
+}
+
+// A queue of one slot, whose inner execution waits until the test lets it go.
+class QueuedExecutionTest : public testing::Test {
+ protected:
+  std::unique_ptr<QueuedExecution> Queue(std::size_t waiting_max) {
+    return std::make_unique<QueuedExecution>(
+        std::make_unique<FunctionExecution>(
+            [this](const InferenceRequest& request, const ExecutionContext&) {
+              order_.With([&](auto& order) { order.push_back(request.id.value()); });
+              entered_.release();
+              go_.acquire();
+              return Success(request);
+            }),
+        1, waiting_max, base::Clock::System());
+  }
+  void WaitUntilWaiting(const QueuedExecution& queue, std::size_t count) {
+    while (queue.Occupancy().waiting != count) std::this_thread::yield();
+  }
+
+  std::counting_semaphore<> entered_{0};
+  std::counting_semaphore<> go_{0};
+  base::Synchronized<std::vector<std::string>> order_;
+};
+
+TEST_F(QueuedExecutionTest, RunsInOrderOfArrival) {
+  auto queue = Queue(8);
+  std::vector<std::jthread> callers;
+  callers.emplace_back([&] { EXPECT_TRUE(queue->Execute(Request("0"), {}).ok()); });
+  entered_.acquire();
+  for (std::size_t i = 1; i < 4; ++i) {
+    callers.emplace_back(
+        [&, i] { EXPECT_TRUE(queue->Execute(Request(std::to_string(i).c_str()), {}).ok()); });
+    WaitUntilWaiting(*queue, i);
+  }
+  go_.release(4);
+  callers.clear();
+  EXPECT_EQ(order_.With([](auto& order) { return order; }),
+            (std::vector<std::string>{"0", "1", "2", "3"}));
+  EXPECT_EQ(queue->Occupancy().running, 0u);
+}
+
+TEST_F(QueuedExecutionTest, RefusesWhatWouldWaitBeyondTheBound) {
+  auto queue = Queue(0);
+  std::jthread caller([&] { queue->Execute(Request(), {}); });
+  entered_.acquire();
+  EXPECT_EQ(queue->Execute(Request("r2"), {}).failure().kind, FailureKind::kQueueFull);
+  go_.release();
+}
+
+TEST_F(QueuedExecutionTest, CancelledWhileWaitingNeverRuns) {
+  auto queue = Queue(1);
+  std::jthread caller([&] { queue->Execute(Request(), {}); });
+  entered_.acquire();
+  std::stop_source stop;
+  std::jthread waiter([&] {
+    EXPECT_EQ(queue->Execute(Request("r2"), {.stop = stop.get_token()}).failure().kind,
+              FailureKind::kCancelled);
+  });
+  WaitUntilWaiting(*queue, 1);
+  stop.request_stop();
+  waiter.join();
+  go_.release();
+  caller.join();
+  EXPECT_EQ(order_.With([](auto& order) { return order.size(); }), 1u);
+}
+
+TEST_F(QueuedExecutionTest, DeadlineEndsTheWait) {
+  auto queue = Queue(1);
+  std::jthread caller([&] { queue->Execute(Request(), {}); });
+  entered_.acquire();
+  const ExecutionContext context{.deadline = base::Clock::System().SteadyNow() + milliseconds(5)};
+  EXPECT_EQ(queue->Execute(Request("r2"), context).failure().kind, FailureKind::kTimeout);
+  go_.release();
+}
+
+TEST(ValidatingExecutionTest, EndsRequestsThatBreakTheLimits) {
+  ValidatingExecution execution(Succeeding(), {.input_bytes_max = 10});
+  EXPECT_TRUE(execution.Execute(Request(), {}).ok());
+  InferenceRequest request = Request();
+  request.input.bytes.clear();
+  EXPECT_EQ(execution.Execute(request, {}).failure().kind, FailureKind::kInvalidInput);
+  request.input.bytes.resize(11);
+  EXPECT_EQ(execution.Execute(request, {}).failure().kind, FailureKind::kInputTooLarge);
+}
+
+TEST(PaymentExecutionTest, WantsAnAuthorizationForThisVeryRequest) {
+  const auto payer = signing::Wallet::Generate();
+  PaymentExecution execution(Succeeding());
+  InferenceRequest request = Request();
+  EXPECT_EQ(execution.Execute(request, {}).failure().kind, FailureKind::kPaymentRequired);
+  request.payment = *signing::SignPayment(*payer, request.id, request.model, "1000");
+  EXPECT_TRUE(execution.Execute(request, {}).ok());
+  InferenceRequest other = Request("r2");
+  other.payment = request.payment;
+  EXPECT_EQ(execution.Execute(other, {}).failure().kind, FailureKind::kPaymentRequired);
+}
+
+TEST(StatisticsExecutionTest, CountsResultsAndFailures) {
+  base::FakeClock clock;
+  telemetry::ExecutionStatistics statistics(clock);
+  StatisticsExecution execution(std::make_unique<FunctionExecution>(
+                                    [&](const InferenceRequest& request, const ExecutionContext&) {
+                                      clock.Advance(milliseconds(8));
+                                      return FailedResponse(request,
+                                                            {.kind = FailureKind::kMemoryLimit});
+                                    }),
+                                statistics, clock);
+  execution.Execute(Request(), {});
+  EXPECT_EQ(statistics.Snapshot().failures.at("MEMORY_LIMIT"), 1u);
+  EXPECT_EQ(statistics.Snapshot().models.at("digits").average(), milliseconds(8));
+}
+
+TEST(LoggingExecutionTest, NamesTheRequestButNeitherPayloadNorDetail) {
+  for (const bool succeed : {true, false}) {
+    LoggingExecution execution(
+        std::make_unique<FunctionExecution>([&](const InferenceRequest& request,
+                                                const ExecutionContext&) {
+          return succeed
+                     ? Success(request)
+                     : FailedResponse(request, {.message = "it broke", .detail = "secret-detail"});
+        }),
+        base::Clock::System());
+    testing::internal::CaptureStderr();
+    execution.Execute(Request("request-7"), {});
+    const std::string log = testing::internal::GetCapturedStderr();
+    EXPECT_NE(log.find("[request-7]"), std::string::npos) << log;
+    EXPECT_EQ(log.find("secret"), std::string::npos) << log;
+  }
+}
+
+}  // namespace
+}  // namespace ncn::execution

@@ -1,0 +1,135 @@
+#include "executors/cold_script_runner.h"
+
+#include <algorithm>
+
+#include "base/strings.h"
+#include "executors/outcome_reading.h"
+
+namespace ncn::executors {
+
+using inference::Failure;
+using inference::FailureKind;
+using std::chrono::milliseconds;
+
+namespace {
+
+std::string InsidePath(const models::Model& model) {
+  return base::StrCat(kModelInside, "/", model.relative_file);
+}
+
+// Preparation of the sandbox, then what the executor measured within its process, then that
+// process.
+std::vector<inference::StepTime> Steps(const sandbox::SandboxOutcome& outcome,
+                                       const std::vector<inference::StepTime>& executor_steps) {
+  std::chrono::microseconds setup{0};
+  for (const sandbox::SetupStepTime& step : outcome.steps) setup += step.taken;
+  std::vector<inference::StepTime> steps = {{"sandbox", setup}};
+  for (const inference::StepTime& step : executor_steps) {
+    if (step.step != "total")
+      steps.push_back({base::StrCat("executor ", step.step), step.duration});
+  }
+  steps.push_back({"executor process", outcome.usage.wall});
+  return steps;
+}
+
+}  // namespace
+
+ColdScriptRunner::ColdScriptRunner(sandbox::Sandbox& sandbox, RuntimeEnvironment environment,
+                                   std::filesystem::path executors_path, ColdRunnerOptions options,
+                                   const base::Clock& clock)
+    : sandbox_(sandbox),
+      environment_(std::move(environment)),
+      executors_path_(std::move(executors_path)),
+      options_(options),
+      clock_(clock) {}
+
+Outcome ColdScriptRunner::Run(const ScriptTask& task) {
+  const auto remaining =
+      std::chrono::duration_cast<milliseconds>(task.deadline - clock_.SteadyNow());
+  if (remaining <= milliseconds::zero()) {
+    return Failure{FailureKind::kTimeout, "the time-out passed before the executor was started",
+                   "Allow more time, or try again when the node is less busy."};
+  }
+  const auto policy = PolicyFor(task.model);
+  if (!policy.ok()) {
+    return Failure{FailureKind::kSandboxUnavailable, std::string(policy.status().message()),
+                   "Correct the paths that the node was started with."};
+  }
+  const auto started_at = clock_.WallNow();
+  auto outcome = sandbox_.Run(*policy, CommandFor(task, remaining), task.stop);
+  if (!outcome.ok()) {
+    return Failure{
+        FailureKind::kSandboxUnavailable,
+        base::StrCat("Sandbox execution failed: ", base::ToStd(outcome.status().message())),
+        "The node runs nothing until the sandbox can be set up as its mode demands."};
+  }
+  auto answer = ReadAnswer(*outcome, task.request);
+  if (auto* failure = std::get_if<Failure>(&answer)) return std::move(*failure);
+
+  auto& [output, steps] = std::get<ExecutorAnswer>(answer);
+  return inference::InferenceResult{
+      .output = std::move(output),
+      .record = {
+          .model_hash = task.model.sha256,
+          .executor = task.script.name,
+          .executor_hash = task.script.sha256,
+          .image_digest = environment_.digest,
+          .sandbox_mode = std::string(sandbox::Name(sandbox_.mode())),
+          .isolation = "cold",
+          .policy_hash = policy->Hash(),
+          .layers = outcome->layers,
+          .usage = {outcome->usage.wall, outcome->usage.cpu, outcome->usage.peak_memory_bytes},
+          .started_at = started_at,
+          .finished_at = clock_.WallNow(),
+          .steps = Steps(*outcome, steps),
+          .notes = outcome->missing}};
+}
+
+absl::StatusOr<sandbox::SandboxPolicy> ColdScriptRunner::PolicyFor(
+    const models::Model& model) const {
+  sandbox::PolicyBuilder builder;
+  if (environment_.venv.empty()) {
+    builder.UseRootImage(environment_.root.native());
+  } else {
+    // A virtual environment holds absolute paths, so it keeps its own.
+    builder.UseHostSystem().AddReadOnlyExecutable(environment_.venv.native(),
+                                                  environment_.venv.native());
+  }
+  inference::ExecutionLimits limits = options_.limits;
+  const models::Manifest& manifest = model.manifest;
+  if (manifest.timeout)
+    limits.wall_clock = std::min<milliseconds>(limits.wall_clock, *manifest.timeout);
+  if (manifest.memory_bytes) {
+    limits.memory_bytes = std::min(limits.memory_bytes, *manifest.memory_bytes);
+  }
+  return builder.AddReadOnly(executors_path_.native(), kExecutorsInside)
+      .AddReadOnly(model.root.native(), model.is_folder ? kModelInside : InsidePath(model))
+      .SetProfile(sandbox::SeccompProfile::kPython)
+      .AllowJustInTimeCode()
+      .SetLimits(limits)
+      .Build();
+}
+
+sandbox::SandboxCommand ColdScriptRunner::CommandFor(const ScriptTask& task,
+                                                     milliseconds remaining) const {
+  const inference::InferenceRequest& request = task.request;
+  const std::uint64_t output_bytes_max = options_.limits.output_bytes;
+  const auto work = [](const char* name) { return base::StrCat(sandbox::kWorkFolder, "/", name); };
+  sandbox::SandboxCommand command{
+      .argv = {environment_.python, "-s", task.script.inside_path, "--model",
+               InsidePath(task.model), "--input", work(kInputFile), "--output", work(kOutputFile)},
+      .environment = {"PATH=/usr/bin:/bin", "HOME=/work", "TMPDIR=/tmp", "LANG=C.UTF-8",
+                      "PYTHONDONTWRITEBYTECODE=1", base::StrCat("PYTHONPATH=", kExecutorsInside),
+                      base::StrCat("NCN_CONTENT_TYPE=", request.input.content_type),
+                      base::StrCat("NCN_ACCEPT=", request.accept),
+                      base::StrCat("NCN_REQUEST_ID=", request.id.value()),
+                      base::StrCat("NCN_THREADS=", options_.threads),
+                      base::StrCat("NCN_OUTPUT_BYTES_MAX=", output_bytes_max)},
+      .files = {{kInputFile, request.input.bytes}},
+      .collect = {{kOutputFile, output_bytes_max}, {kReportFile, kReportBytesMax}},
+      .wall_clock_max = remaining};
+  if (request.seed) command.environment.push_back(base::StrCat("NCN_SEED=", *request.seed));
+  return command;
+}
+
+}  // namespace ncn::executors
