@@ -66,16 +66,21 @@ function(ncn_proto_library)
     add_library(ncn::proto ALIAS ncn_proto)
     return()
   endif()
-  add_library(ncn_proto STATIC ${protos})
-  add_library(ncn::proto ALIAS ncn_proto)
-  # protobuf_generate appends the protos' own folder, relative to the project, to the output folder.
   set(generated ${PROJECT_BINARY_DIR}/proto)
   file(MAKE_DIRECTORY ${generated})
-  protobuf_generate(TARGET ncn_proto LANGUAGE cpp IMPORT_DIRS ${PROJECT_SOURCE_DIR}/proto
-                    PROTOC_OUT_DIR ${PROJECT_BINARY_DIR})
-  protobuf_generate(TARGET ncn_proto LANGUAGE grpc IMPORT_DIRS ${PROJECT_SOURCE_DIR}/proto
-                    PROTOC_OUT_DIR ${PROJECT_BINARY_DIR} GENERATE_EXTENSIONS .grpc.pb.h .grpc.pb.cc
-                    PLUGIN protoc-gen-grpc=$<TARGET_FILE:gRPC::grpc_cpp_plugin>)
+  foreach(proto ${protos})
+    cmake_path(GET proto STEM name)
+    set(stem ${generated}/ncn/v2/${name})
+    add_custom_command(
+      OUTPUT ${stem}.pb.cc ${stem}.pb.h ${stem}.grpc.pb.cc ${stem}.grpc.pb.h
+      COMMAND protobuf::protoc -I ${PROJECT_SOURCE_DIR}/proto --cpp_out=${generated} --grpc_out=${generated}
+              --plugin=protoc-gen-grpc=$<TARGET_FILE:gRPC::grpc_cpp_plugin> ${proto}
+      DEPENDS ${protos} protobuf::protoc gRPC::grpc_cpp_plugin
+      VERBATIM)
+    list(APPEND sources ${stem}.pb.cc ${stem}.grpc.pb.cc)
+  endforeach()
+  add_library(ncn_proto STATIC ${sources})
+  add_library(ncn::proto ALIAS ncn_proto)
   target_include_directories(ncn_proto SYSTEM PUBLIC ${generated})
   target_link_libraries(ncn_proto PUBLIC gRPC::grpc++ protobuf::libprotobuf)
 endfunction()

@@ -19,8 +19,8 @@ class TaskUpdate;
 }  // namespace ncn::v2
 
 // Protobuf messages ⇄ values. Decode takes what anybody may have sent: it consumes the message
-// (payloads are moved, not copied) and returns a value that keeps to every limit of the protocol, or
-// InvalidArgument or ResourceExhausted that names the field. Encode replaces what a text field
+// (payloads are moved, not copied) and returns a value that keeps to every limit of the protocol,
+// or InvalidArgument or ResourceExhausted that names the field. Encode replaces what a text field
 // cannot carry (invalid UTF-8, control characters) and cuts text that is too long. Thread-safe.
 namespace ncn::wire {
 

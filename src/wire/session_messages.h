@@ -11,8 +11,8 @@
 #include "inference/inference_response.h"
 #include "wire/node_info.h"
 
-// The messages of a node's session as plain values. What each field means, and who sets it, stands in
-// proto/ncn/v2/gateway_compute.proto.
+// The messages of a node's session as plain values. What each field means, and who sets it, stands
+// in proto/ncn/v2/gateway_compute.proto.
 namespace ncn::wire {
 
 inline constexpr std::uint32_t kProtocolVersion = 1;

@@ -15,7 +15,8 @@ inline constexpr std::size_t kAttestationTextBytesMax = 64 * 1024;
 inline constexpr std::size_t kListEntriesMax = 10000;
 
 // `text` as a protobuf string can carry it and a log can show it: '?' for each byte that is no
-// valid UTF-8 or a control character other than tab and newline, cut to `bytes_max` between characters.
+// valid UTF-8 or a control character other than tab and newline, cut to `bytes_max` between
+// characters.
 std::string CleanText(std::string_view text, std::size_t bytes_max);
 
 // InvalidArgument naming `field` when `text` is longer than `bytes_max`.
