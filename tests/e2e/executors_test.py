@@ -1,0 +1,161 @@
+"""Executors that misbehave: a typed error each, the node serves on, nothing is left behind."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from conftest import Network, leftovers, write_scripted_model
+
+GOOD = """
+import argparse
+p = argparse.ArgumentParser()
+for name in ("--model", "--input", "--output"):
+    p.add_argument(name)
+a = p.parse_args()
+open(a.output, "wb").write(b"echo:" + open(a.input, "rb").read())
+"""
+
+SCRIPTS = {
+    "crashes": ("import os\nos.abort()\n", "EXECUTOR_CRASHED"),
+    "exits": ("raise SystemExit(7)\n", "exit code 7"),
+    "hangs": (
+        "import time\ntime.sleep(1000)\n",
+        "Sandbox execution failed: Timeout after 2s",
+    ),
+    "garbage": (
+        GOOD + 'open(a.output + ".report.json", "wb").write(b"\\x00\\xffgarbage")\n',
+        "EXECUTOR_PROTOCOL",
+    ),
+    "nothing": ("pass\n", "EXECUTOR_PROTOCOL"),
+    "too_much": (
+        GOOD.replace('b"echo:"', 'b"x" * (3 << 20)'),
+        "OUTPUT_TOO_LARGE",
+    ),
+    "flood": ("while True:\n    print('x' * 65536)\n", "Sandbox execution failed"),
+    "link": (
+        GOOD
+        + "import os\nos.unlink(a.output)\nos.symlink('/etc/hostname', a.output)\n",
+        "EXECUTOR_PROTOCOL",
+    ),
+    "memory": ("b = []\nwhile True:\n    b.append(bytearray(1 << 20))\n", "MEMORY"),
+    "network": (
+        "import socket\nsocket.socket().connect(('127.0.0.1', 1))\n",
+        "EXECUTOR_CRASHED",
+    ),
+    "passwd": (
+        "open('/etc/passwd').read()\n",
+        "Landlock: Access denied to /etc/passwd",
+    ),
+    "ptrace": (
+        "import ctypes\nctypes.CDLL(None).ptrace(0, 0, 0, 0)\n",
+        "forbidden system call ptrace(101)",
+    ),
+}
+
+
+def test_misbehaving_executors_end_in_typed_errors(
+    start_network: Callable[..., Network], tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    write_scripted_model(models, "good", GOOD)
+    for name, (script, _) in SCRIPTS.items():
+        write_scripted_model(models, name, script)
+    network = start_network(
+        models,
+        "--execution-timeout-secs",
+        "2",
+        "--max-memory-mb",
+        "256",
+        "--max-message-mb",
+        "2",
+    )
+    before = leftovers()
+    for name, (_, expected) in SCRIPTS.items():
+        result = network.infer(name, b"hello")
+        assert result.returncode != 0, name
+        assert expected in result.stderr, (name, result.stderr, network.log())
+    answer = network.folder / "answer"
+    result = network.infer("good", b"hello", "--output", answer)
+    assert result.returncode == 0, result.stderr
+    assert answer.read_bytes() == b"echo:hello"
+    assert leftovers() == before
+
+
+def test_secrets_and_payloads_are_never_logged(
+    start_network: Callable[..., Network], tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    write_scripted_model(models, "good", GOOD)
+    write_scripted_model(
+        models, "tells", "raise ValueError(open('/work/input').read())\n"
+    )
+    key = "4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318"
+    network = start_network(
+        models, COMPUTE_NODE_PRIVATE_KEY=key, COMPUTE_NODE_LOG="trace"
+    )
+    assert network.infer("good", b"payload-in-the-clear").returncode == 0
+    assert (
+        "payload-in-the-clear" in network.infer("tells", b"payload-in-the-clear").stderr
+    )
+    log = network.log()
+    assert key not in log
+    assert key[:16] not in log
+    assert "payload-in-the-clear" not in log
+    assert "compute_node::execution [" in log
+
+
+def test_oversized_input_is_refused(
+    start_network: Callable[..., Network], tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    write_scripted_model(models, "good", GOOD)
+    network = start_network(models, "--max-message-mb", "1")
+    result = network.infer("good", b"x" * (2 << 20))
+    assert result.returncode != 0
+    assert "INPUT_TOO_LARGE" in result.stderr
+    assert network.infer("good", b"x").returncode == 0
+
+
+def test_a_removed_model_is_named_in_the_specifications_words(
+    start_network: Callable[..., Network], tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    models.mkdir()
+    write_scripted_model(models, "good", GOOD)
+    header = b"{}"
+    file = models / "bark_semantic_model.safetensors"
+    file.write_bytes(len(header).to_bytes(8, "little") + header)
+    network = start_network(models)
+    file.unlink()
+    result = network.infer("bark_semantic", b"hello")
+    expected = f"Error: Model bark_semantic_model.pt not found at {models}/bark_semantic_model.pt"
+    assert expected in result.stderr
+    assert network.infer("good", b"hello").returncode == 0
+
+
+def test_an_unknown_model_is_answered_with_the_known_ones(
+    start_network: Callable[..., Network], tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    write_scripted_model(models, "good", GOOD)
+    network = start_network(models)
+    result = network.infer("better", b"hello")
+    assert result.returncode != 0
+    assert "MODEL_NOT_FOUND" in result.stderr
+    assert "good" in result.stderr
+
+
+def test_a_cancelled_request_leaves_no_process(
+    start_network: Callable[..., Network], tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    write_scripted_model(models, "hangs", "import time\ntime.sleep(1000)\n")
+    network = start_network(models)
+    before = leftovers()
+    result = network.infer("hangs", b"hello", "--timeout", "1")
+    assert result.returncode != 0
+    assert "TIMEOUT" in result.stderr
+    deadline = time.monotonic() + 10
+    while leftovers() != before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert leftovers() == before
