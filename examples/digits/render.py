@@ -45,11 +45,6 @@ def find_fonts(folder: Path) -> list[Path]:
     return [path for path in files if _has_digits(path)]
 
 
-def family(font: Path) -> str:
-    """The folder that a font lies in, which Debian names after its family."""
-    return font.parent.name
-
-
 def render_digit(
     digit: int,
     font: Path,

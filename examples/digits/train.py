@@ -22,7 +22,7 @@ import render
 HELD_OUT = ("roboto", "inconsolata", "cantarell", "carlito")
 ACCURACY_MIN = 0.97
 SEED = 20240229
-EPOCHS = 8
+EPOCHS = 6
 BATCH = 128
 THREADS = 2
 PARAMETERS: dict[str, Any] = {

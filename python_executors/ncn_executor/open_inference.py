@@ -158,6 +158,9 @@ def _array(field: str, data: Any, datatype: str, shape: tuple[int, ...]) -> Arra
         )
     try:
         raw = np.array(data, dtype=object if datatype == "BYTES" else None)
+        if datatype == "UINT64" and raw.dtype.kind == "f":
+            # numpy makes floats of a list whose integers need both signs' types.
+            raw = np.array(data, dtype=object)
     except (ValueError, OverflowError) as error:
         if "maximum number of dimension" in str(error).lower():
             raise _too_deep() from error
@@ -188,7 +191,9 @@ def _typed(field: str, raw: Array, datatype: str) -> Array:
         return raw
     kind = raw.dtype.kind
     allowed = "b" if datatype == "BOOL" else "iuf" if is_float(datatype) else "iu"
-    if kind == "O" and all(isinstance(element, int) for element in raw.flat):
+    if kind == "O" and _all_integers(raw):
+        if datatype == "UINT64" and 0 <= min(raw.flat) and max(raw.flat) < 2**64:
+            return raw.astype(np.uint64)
         raise _out_of_range(field, datatype)
     if kind not in allowed:
         raise invalid_input(
@@ -206,6 +211,12 @@ def _typed(field: str, raw: Array, datatype: str) -> Array:
     if kind == "f" and first_non_finite(typed) and not first_non_finite(raw):
         raise _out_of_range(field, datatype)
     return typed
+
+
+def _all_integers(raw: Array) -> bool:
+    """Whether Python integers is all there is, however large."""
+    elements: list[Any] = raw.reshape(-1).tolist()
+    return all(type(element) is int for element in elements)
 
 
 def _wanted_outputs(body: dict[str, Any]) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Checks arrays against what a model declares."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +10,7 @@ from ncn_executor.datatypes import datatype_of, is_float
 from ncn_executor.errors import ExecutorError, invalid_input
 from ncn_executor.manifest import TensorSpec
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
 # What a request gives or an answer holds, in order, by name.
 Tensors = dict[str, Array]
 

@@ -1,5 +1,9 @@
 """ONNX models, run by ONNX Runtime on the CPU."""
 
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 from ncn_executor.backends import Backend, run_failure
@@ -29,12 +33,33 @@ _DATATYPES = {
 _LOG_FATAL = 4
 
 
+def import_onnxruntime() -> Any:
+    """Imports onnxruntime without the 116 KB that Debian's prints meanwhile."""
+    with _quiet():
+        import onnxruntime
+    return onnxruntime
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Drops what native code writes to stderr; errors arrive as exceptions."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 class OnnxBackend(Backend):
     """One session, made in the process that uses it: its threads survive no fork."""
 
     def __init__(self, model: ModelFile, context: Context) -> None:
         with context.timed("import"):
-            import onnxruntime
+            onnxruntime = import_onnxruntime()
         context.versions["onnxruntime"] = str(onnxruntime.__version__)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = context.threads
@@ -43,9 +68,10 @@ class OnnxBackend(Backend):
         # Threads that spin would burn a core while they wait for a request.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = onnxruntime.InferenceSession(
-                str(model.path), options, providers=["CPUExecutionProvider"]
-            )
+            with _quiet():
+                self._session = onnxruntime.InferenceSession(
+                    str(model.path), options, providers=["CPUExecutionProvider"]
+                )
         except Exception as error:  # onnxruntime's errors share no base class.
             raise _load_error(model, error) from error
         self._check_names(model)

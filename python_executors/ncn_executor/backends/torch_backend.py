@@ -35,7 +35,6 @@ class TorchBackend(Backend):
         # Without a profile, the first calls need not wait for a compiler.
         torch._C._jit_set_profiling_executor(False)
         torch._C._jit_set_profiling_mode(False)
-        torch.set_grad_enabled(False)
         self.inputs = model.manifest.inputs
         self._outputs = model.manifest.outputs
         try:
