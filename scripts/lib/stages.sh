@@ -18,7 +18,7 @@ stage() {
     FAILED_STAGES=$((FAILED_STAGES + 1))
   fi
   STAGE_ROWS+=("$(printf '%-18s %-6s %5d s  %s' "$name" "$result" "$((SECONDS - began))" \
-    "$(closing_lines "$LOGS/$name.log" | tail -n 1)")")
+    "$(closing_lines "$LOGS/$name.log" | awk '!seen[$0]++ { printf "%s%s", gap, $0; gap = "; " }')")")
   return "$status"
 }
 
