@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <stop_token>
 
 #include "base/clock.h"
@@ -11,11 +12,13 @@ namespace ncn::execution {
 // What surrounds one execution.
 struct ExecutionContext {
   std::stop_token stop;  // Requested when the caller cancels or the node is told to hurry.
+  // When the node took the request on; waiting since then counts against its time-out. Absent: now.
+  std::optional<base::SteadyTime> accepted_at;
   base::SteadyTime deadline = base::SteadyTime::max();  // Set by DeadlineExecution.
 };
 
 // One request in, exactly one final response out: a result, or a failure that says what to do. Each
-// concern (queue, deadline, statistics, signing, …) is an implementation that wraps another; apps/
+// concern (deadline, statistics, signing, …) is an implementation that wraps another; apps/
 // composes them in the order in which a request meets them.
 //
 // Blocking; thread-safe; never throws; never answers without the request's own id and model.

@@ -1,15 +1,11 @@
 #include "execution/execution.h"
 
 #include <functional>
-#include <semaphore>
-#include <thread>
 
 #include "base/fake_clock.h"
-#include "base/synchronized.h"
 #include "execution/deadline_execution.h"
 #include "execution/logging_execution.h"
 #include "execution/payment_execution.h"
-#include "execution/queued_execution.h"
 #include "execution/statistics_execution.h"
 #include "execution/validating_execution.h"
 #include "gtest/gtest.h"
@@ -76,78 +72,17 @@ TEST(DeadlineExecutionTest, TakesTheTighterOfTheRequestsAndTheNodesTimeout) {
   EXPECT_EQ(deadline, clock.SteadyNow() + milliseconds(300));
 }
 
-// A queue of one slot, whose inner execution waits until the test lets it go.
-class QueuedExecutionTest : public testing::Test {
- protected:
-  std::unique_ptr<QueuedExecution> Queue(std::size_t waiting_max) {
-    return std::make_unique<QueuedExecution>(
-        std::make_unique<FunctionExecution>(
-            [this](const InferenceRequest& request, const ExecutionContext&) {
-              order_.With([&](auto& order) { order.push_back(request.id.value()); });
-              entered_.release();
-              go_.acquire();
-              return Success(request);
-            }),
-        1, waiting_max, base::Clock::System());
-  }
-  void WaitUntilWaiting(const QueuedExecution& queue, std::size_t count) {
-    while (queue.Occupancy().waiting != count) std::this_thread::yield();
-  }
-
-  std::counting_semaphore<> entered_{0};
-  std::counting_semaphore<> go_{0};
-  base::Synchronized<std::vector<std::string>> order_;
-};
-
-TEST_F(QueuedExecutionTest, RunsInOrderOfArrival) {
-  auto queue = Queue(8);
-  std::vector<std::jthread> callers;
-  callers.emplace_back([&] { EXPECT_TRUE(queue->Execute(Request("0"), {}).ok()); });
-  entered_.acquire();
-  for (std::size_t i = 1; i < 4; ++i) {
-    callers.emplace_back(
-        [&, i] { EXPECT_TRUE(queue->Execute(Request(std::to_string(i).c_str()), {}).ok()); });
-    WaitUntilWaiting(*queue, i);
-  }
-  go_.release(4);
-  callers.clear();
-  EXPECT_EQ(order_.With([](auto& order) { return order; }),
-            (std::vector<std::string>{"0", "1", "2", "3"}));
-  EXPECT_EQ(queue->Occupancy().running, 0u);
-}
-
-TEST_F(QueuedExecutionTest, RefusesWhatWouldWaitBeyondTheBound) {
-  auto queue = Queue(0);
-  std::jthread caller([&] { queue->Execute(Request(), {}); });
-  entered_.acquire();
-  EXPECT_EQ(queue->Execute(Request("r2"), {}).failure().kind, FailureKind::kQueueFull);
-  go_.release();
-}
-
-TEST_F(QueuedExecutionTest, CancelledWhileWaitingNeverRuns) {
-  auto queue = Queue(1);
-  std::jthread caller([&] { queue->Execute(Request(), {}); });
-  entered_.acquire();
-  std::stop_source stop;
-  std::jthread waiter([&] {
-    EXPECT_EQ(queue->Execute(Request("r2"), {.stop = stop.get_token()}).failure().kind,
-              FailureKind::kCancelled);
-  });
-  WaitUntilWaiting(*queue, 1);
-  stop.request_stop();
-  waiter.join();
-  go_.release();
-  caller.join();
-  EXPECT_EQ(order_.With([](auto& order) { return order.size(); }), 1u);
-}
-
-TEST_F(QueuedExecutionTest, DeadlineEndsTheWait) {
-  auto queue = Queue(1);
-  std::jthread caller([&] { queue->Execute(Request(), {}); });
-  entered_.acquire();
-  const ExecutionContext context{.deadline = base::Clock::System().SteadyNow() + milliseconds(5)};
-  EXPECT_EQ(queue->Execute(Request("r2"), context).failure().kind, FailureKind::kTimeout);
-  go_.release();
+TEST(DeadlineExecutionTest, WaitingCountsAgainstTheTimeout) {
+  base::FakeClock clock;
+  DeadlineExecution execution(Succeeding(), milliseconds(300), clock);
+  const ExecutionContext context{.accepted_at = clock.SteadyNow()};
+  clock.Advance(milliseconds(100));
+  const InferenceResponse response = execution.Execute(Request(), context);
+  ASSERT_TRUE(response.ok());
+  EXPECT_EQ(response.result().record.steps.front().step, "queue");
+  EXPECT_EQ(response.result().record.steps.front().duration, milliseconds(100));
+  clock.Advance(milliseconds(200));
+  EXPECT_EQ(execution.Execute(Request(), context).failure().kind, FailureKind::kTimeout);
 }
 
 TEST(ValidatingExecutionTest, EndsRequestsThatBreakTheLimits) {
