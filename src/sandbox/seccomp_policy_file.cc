@@ -101,13 +101,17 @@ absl::StatusOr<SeccompAction> ParseAction(const JsonField& field) {
   ASSIGN_OR_RETURN(std::string text, field.Text(kNameBytesMax));
   if (text == "allow") return SeccompAction{.kind = Kind::kAllow};
   if (text == "notify") return SeccompAction{.kind = Kind::kNotify};
-  if (text.starts_with("errno:")) {
-    for (int error = 1; error <= kErrnoMax; ++error) {
-      if (ToString(SeccompAction{.kind = Kind::kErrno, .error = error}) == text) {
-        return SeccompAction{.kind = Kind::kErrno, .error = error};
-      }
+  constexpr std::string_view kErrno = "errno:";
+  if (text.starts_with(kErrno)) {
+    const std::string_view name = std::string_view(text).substr(kErrno.size());
+    // The C library names this one otherwise.
+    if (name == "ENOTSUP" || name == "EOPNOTSUPP") {
+      return SeccompAction{.kind = Kind::kErrno, .error = ENOTSUP};
     }
-    if (text == "errno:ENOTSUP") return SeccompAction{.kind = Kind::kErrno, .error = ENOTSUP};
+    for (int error = 1; error <= kErrnoMax && name.starts_with('E'); ++error) {
+      if (base::ErrnoName(error) == name)
+        return SeccompAction{.kind = Kind::kErrno, .error = error};
+    }
   }
   return field.Error(base::StrCat(Quoted(text), " is no action: allow, errno:NAME or notify"));
 }
@@ -252,8 +256,6 @@ absl::StatusOr<SeccompPolicy> ParseFile(const JsonField& root) {
     ASSIGN_OR_RETURN(JsonField numbers, root.Required("numbers"));
     ASSIGN_OR_RETURN(policy.numbers, ParseNumbers(numbers));
   }
-  // A policy may be what it includes and no more.
-  if (root.Has("includes") && !root.Has("entries")) return policy;
   ASSIGN_OR_RETURN(JsonField field, root.Required("entries"));
   ASSIGN_OR_RETURN(auto entries, field.Items(kSeccompEntriesMax));
   for (const JsonField& item : entries) {
