@@ -28,35 +28,27 @@ ctest_stage() {
   fi
 }
 
-# python_stages: every program */tests/run runs the Python tests beside it and closes with pytest's line.
+# python_stages: every program */tests/run runs the Python tests beside it, inside the runtime image; tests of the
+# programs as a user sees them are Python of the host. Both close with pytest's line.
 python_stages() {
-  local run name
+  local run folder
   while IFS= read -r run; do
-    name=pytest-$(dirname "$(dirname "$run")" | tr / -)
-    stage "$name" "$run" || true
-    if [[ $skips == refused ]]; then
-      refuse_skips "$(closing_lines "$LOGS/$name.log" | grep -o '[0-9]* skipped' || true)"
-    fi
+    pytest_stage "pytest-$(basename "$(dirname "$(dirname "$run")")")" "$run"
   done < <(repository_files '*/tests/run')
+  while IFS= read -r folder; do
+    pytest_stage "pytest-$(basename "$folder")" pytest-3 -q -rs -p no:cacheprovider "$folder"
+  done < <(repository_files 'tests/*_test.py' | sed 's|/[^/]*$||' | grep -v '^tests/lint$' | sort -u)
+}
+
+# pytest_stage NAME COMMAND...
+pytest_stage() {
+  stage "$@" || true
+  if [[ $skips == refused ]]; then
+    refuse_skips "$(closing_lines "$LOGS/$1.log" | grep -o '[0-9]* skipped' || true)"
+  fi
 }
 
 # refuse_skips TESTS: fails when TESTS is not empty.
 refuse_skips() {
   [[ -z $1 ]] || fail_stage "skipped, which --no-skips refuses: $1"
-}
-
-# fuzz_stages: each libFuzzer target for a while, from its corpus when it has one; new inputs stay in build/.
-fuzz_stages() {
-  local target name found=0
-  for target in build/fuzz/fuzz/*; do
-    [[ -f $target && -x $target ]] || continue
-    found=$((found + 1))
-    name=$(basename "$target")
-    mkdir -p "build/fuzz/corpus/$name"
-    local -a corpus=("build/fuzz/corpus/$name")
-    [[ ! -d fuzz/corpus/$name ]] || corpus+=("fuzz/corpus/$name")
-    stage "$name" "$target" -max_total_time="${NCN_FUZZ_SECONDS:-20}" -timeout=10 -rss_limit_mb=2048 \
-      -print_final_stats=1 -artifact_prefix="$LOGS/$name-" "${corpus[@]}" || true
-  done
-  [[ $found -gt 0 ]] || fail_stage "no fuzz target was built in build/fuzz/fuzz"
 }
