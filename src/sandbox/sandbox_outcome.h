@@ -57,9 +57,10 @@ struct CollectedFile {
 
 struct SandboxOutcome {
   OutcomeKind kind = OutcomeKind::kKilled;
-  int exit_code = 0;    // kExited only.
-  int signal = 0;       // kSignalled only.
-  Violation violation;  // kViolation only.
+  int exit_code = 0;                        // kExited only.
+  int signal = 0;                           // kSignalled only.
+  Violation violation;                      // kViolation only.
+  std::chrono::milliseconds limit_wall{0};  // The limit that held, for kTimedOut.
   ResourceUsage usage;
   std::vector<std::string> layers;  // Really in force: "seccomp", "landlock-abi-7", "pid-namespace"
   std::vector<std::string> missing;  // Wanted and not had, with the reason; empty in strict mode.
@@ -72,7 +73,7 @@ struct SandboxOutcome {
   // The collected file of that name; null when it was not asked for or could not be had.
   const std::string* File(std::string_view name) const;
   // One line without a full stop: "Timeout after 300s", "forbidden system call ptrace(101)",
-  // "exit code 1", "killed by SIGSEGV". `limits` words are the caller's to add.
+  // "exit code 1", "killed by SIGSEGV".
   std::string Describe() const;
   // The path of the last "Permission denied" that stderr speaks of, as Python and the C library
   // word it: "Landlock: Access denied to /some/path" is made of it.

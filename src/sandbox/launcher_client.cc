@@ -1,0 +1,74 @@
+#include "sandbox/launcher_client.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+
+#include "base/errno_status.h"
+#include "base/status_macros.h"
+#include "base/strings.h"
+#include "sandbox/message_socket.h"
+
+namespace ncn::sandbox {
+namespace {
+
+constexpr char kProgram[] = "sandbox_launcher";
+constexpr int kRequestsInLauncher = 3;
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<LauncherClient>> LauncherClient::Start(
+    const std::string& path, const std::vector<std::string>& cgroup_folders) {
+  if (::access(path.c_str(), X_OK) != 0) {
+    return base::ErrnoStatus(errno, base::StrCat("the program ", kProgram, " is needed at ", path,
+                                                 ", beside compute_node, and cannot be run"));
+  }
+  ASSIGN_OR_RETURN(auto ends, MessageSocketPair());
+  std::vector<std::string> words = {kProgram, std::to_string(kRequestsInLauncher)};
+  words.insert(words.end(), cgroup_folders.begin(), cgroup_folders.end());
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  char* environment[] = {nullptr};
+
+  posix_spawn_file_actions_t actions;
+  ::posix_spawn_file_actions_init(&actions);
+  ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  ::posix_spawn_file_actions_adddup2(&actions, ends.second.get(), kRequestsInLauncher);
+  ::posix_spawn_file_actions_addclosefrom_np(&actions, kRequestsInLauncher + 1);
+  pid_t pid = -1;
+  const int error = ::posix_spawn(&pid, path.c_str(), &actions, nullptr, argv.data(), environment);
+  ::posix_spawn_file_actions_destroy(&actions);
+  if (error != 0) return base::ErrnoStatus(error, "start of " + path);
+  return std::unique_ptr<LauncherClient>(new LauncherClient(std::move(ends.first), pid));
+}
+
+LauncherClient::~LauncherClient() {
+  requests_.reset();
+  while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
+absl::Status LauncherClient::Launch(const LaunchRequest& request, const std::vector<int>& fds) {
+  ASSIGN_OR_RETURN(const std::string bytes, Encode(request));
+  const absl::Status sent = SendMessage(requests_.get(), bytes, fds);
+  if (sent.ok()) return sent;
+  return absl::UnavailableError(base::StrCat("the program ", kProgram, " does not answer (",
+                                             base::ToStd(sent.message()), "): restart the node"));
+}
+
+std::string DefaultLauncherPath() {
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (error) return kProgram;
+  const std::filesystem::path beside = self.parent_path() / kProgram;
+  if (std::filesystem::exists(beside, error)) return beside;
+  return (self.parent_path().parent_path() / "bin" / kProgram).native();
+}
+
+}  // namespace ncn::sandbox

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/unique_fd.h"
+#include "sandbox/launch_protocol.h"
+
+namespace ncn::sandbox {
+
+// The node's side of its launcher process. Thread-safe.
+class LauncherClient {
+ public:
+  // Starts the launcher program at `path`; see RunLauncher for `cgroup_folders`. The launcher ends
+  // when this object does, or the whole node.
+  static absl::StatusOr<std::unique_ptr<LauncherClient>> Start(
+      const std::string& path, const std::vector<std::string>& cgroup_folders);
+  ~LauncherClient();
+  LauncherClient(const LauncherClient&) = delete;
+  LauncherClient& operator=(const LauncherClient&) = delete;
+
+  // Asks for a sandbox; the descriptors are lent, in the order of kControlFd and so on. What comes
+  // of it is told on the channel whose other end was given.
+  absl::Status Launch(const LaunchRequest& request, const std::vector<int>& fds);
+  pid_t pid() const { return pid_; }
+
+ private:
+  LauncherClient(base::UniqueFd requests, pid_t pid) : requests_(std::move(requests)), pid_(pid) {}
+
+  // Constant after construction.
+  base::UniqueFd requests_;
+  const pid_t pid_;
+};
+
+// The path of the launcher beside the running program, or in ../bin of its folder.
+std::string DefaultLauncherPath();
+
+}  // namespace ncn::sandbox

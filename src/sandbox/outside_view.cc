@@ -1,0 +1,222 @@
+#include "sandbox/outside_view.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <map>
+#include <optional>
+#include <sstream>
+
+#include "base/files.h"
+#include "base/status_macros.h"
+#include "base/strings.h"
+#include "sandbox/sandbox_policy.h"
+
+namespace ncn::sandbox {
+namespace {
+
+constexpr std::size_t kProcFileBytesMax = 1 << 20;
+constexpr int kListenerFd = 4;  // Streams, channel, listener; both of the last close at execve.
+
+struct Namespace {
+  std::uint32_t flag;
+  const char* name;
+};
+constexpr std::array kNamespaces = {
+    Namespace{CLONE_NEWUSER, "user"},    Namespace{CLONE_NEWPID, "pid"},
+    Namespace{CLONE_NEWNS, "mnt"},       Namespace{CLONE_NEWNET, "net"},
+    Namespace{CLONE_NEWIPC, "ipc"},      Namespace{CLONE_NEWUTS, "uts"},
+    Namespace{CLONE_NEWCGROUP, "cgroup"}};
+
+absl::Status Differs(std::string_view what, std::string_view found, std::string_view wanted) {
+  return absl::FailedPreconditionError(
+      base::StrCat("the sandbox is not as it should be, seen from outside: ", what, " is ", found,
+                   ", not ", wanted, "; nothing was run"));
+}
+
+// The value of "key:\tvalue" in a status file.
+std::optional<std::string_view> Field(std::string_view status, std::string_view key) {
+  while (!status.empty()) {
+    const std::size_t end = std::min(status.find('\n'), status.size());
+    const std::string_view line = status.substr(0, end);
+    status.remove_prefix(std::min(end + 1, status.size()));
+    if (line.size() > key.size() + 1 && line.substr(0, key.size()) == key &&
+        line[key.size()] == ':') {
+      return line.substr(line.find_first_not_of(" \t", key.size() + 1));
+    }
+  }
+  return std::nullopt;
+}
+
+std::string ReadLink(const std::string& path) {
+  std::array<char, 128> buffer;
+  const ssize_t size = ::readlink(path.c_str(), buffer.data(), buffer.size());
+  return size > 0 ? std::string(buffer.data(), static_cast<std::size_t>(size)) : std::string();
+}
+
+absl::Status VerifyNamespaces(const std::string& proc, std::uint32_t wanted) {
+  for (const Namespace& space : kNamespaces) {
+    if ((wanted & space.flag) == 0) continue;
+    const std::string theirs = ReadLink(base::StrCat(proc, "/ns/", space.name));
+    const std::string ours = ReadLink(base::StrCat("/proc/self/ns/", space.name));
+    if (theirs.empty() || ours.empty() || theirs == ours) {
+      return Differs(base::StrCat("its ", space.name, " namespace"),
+                     theirs.empty() ? "unknown" : "the node's", "one of its own");
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status VerifyDescriptors(const std::string& proc) {
+  DIR* folder = ::opendir((proc + "/fd").c_str());
+  if (folder == nullptr) return Differs("its table of descriptors", "unreadable", "readable");
+  absl::Status status;
+  while (const dirent* entry = ::readdir(folder)) {
+    int number = -1;
+    const std::string_view name = entry->d_name;
+    std::from_chars(name.data(), name.data() + name.size(), number);
+    if (number > kListenerFd) status = Differs("a descriptor", name, "one of the five expected");
+  }
+  ::closedir(folder);
+  return status;
+}
+
+absl::Status VerifyRlimits(pid_t pid, const LaunchRequest& request) {
+  for (const Rlimit& wanted : request.rlimits) {
+    rlimit found{};
+    if (::prlimit(pid, static_cast<__rlimit_resource>(wanted.resource), nullptr, &found) != 0 ||
+        found.rlim_cur != wanted.soft || found.rlim_max != wanted.hard) {
+      return Differs(base::StrCat("rlimit ", static_cast<int>(wanted.resource)),
+                     std::to_string(found.rlim_max), std::to_string(wanted.hard));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Every mount that there may be, with the options that it must have at least.
+std::map<std::string, std::vector<std::string>> WantedMounts(const LaunchRequest& request) {
+  std::map<std::string, std::vector<std::string>> wanted;
+  wanted["/"] = {"ro", "nosuid", "nodev"};
+  wanted["/proc"] = {"ro", "nosuid", "nodev", "noexec"};
+  for (const char* folder : {kWorkFolder, kTemporaryFolder, kSharedMemoryFolder}) {
+    wanted[folder] = {"rw", "nosuid", "nodev", "noexec"};
+  }
+  for (const char* device : {"null", "zero", "full", "random", "urandom"}) {
+    wanted[base::StrCat("/dev/", device)] = {"nosuid", "noexec"};
+  }
+  for (const BindMount& bind : request.binds) {
+    auto& options = wanted[bind.inside_path];
+    options = {"ro", "nosuid", "nodev"};
+    if (!bind.executable) options.push_back("noexec");
+  }
+  return wanted;
+}
+
+// mountinfo writes blanks and backslashes as three octal digits.
+std::string Unescape(std::string_view text) {
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    int code = 0;
+    if (text[i] == '\\' && i + 3 < text.size() &&
+        std::from_chars(text.data() + i + 1, text.data() + i + 4, code, 8).ec == std::errc()) {
+      plain.push_back(static_cast<char>(code));
+      i += 3;
+    } else {
+      plain.push_back(text[i]);
+    }
+  }
+  return plain;
+}
+
+// Whether a mount lies below one of the binds: the host's own sub-mounts come along, read-only.
+const BindMount* BindAbove(const LaunchRequest& request, const std::string& path) {
+  for (const BindMount& bind : request.binds) {
+    if (path.compare(0, bind.inside_path.size() + 1, bind.inside_path + "/") == 0) return &bind;
+  }
+  return nullptr;
+}
+
+bool HasOption(const std::string& options, const std::string& option) {
+  return ("," + options + ",").find("," + option + ",") != std::string::npos;
+}
+
+}  // namespace
+
+absl::Status VerifyStatusFile(std::string_view status, const LaunchRequest& request) {
+  for (const char* set : {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"}) {
+    // Without a user namespace of its own an ordinary user's bounding set cannot be emptied;
+    // nothing can come of it under no_new_privs.
+    if (set == std::string_view("CapBnd") && (request.namespaces & CLONE_NEWUSER) == 0) continue;
+    const std::string_view found = Field(status, set).value_or("missing");
+    if (found != "0000000000000000") return Differs(set, found, "empty");
+  }
+  const std::string_view privileges = Field(status, "NoNewPrivs").value_or("missing");
+  if (privileges != "1") return Differs("NoNewPrivs", privileges, "1");
+  const std::string_view seccomp = Field(status, "Seccomp").value_or("missing");
+  if (seccomp != "2") return Differs("Seccomp", seccomp, "2");
+  const std::string uid = std::to_string(request.host_uid), gid = std::to_string(request.host_gid);
+  const std::string uids = base::StrCat(uid, "\t", uid, "\t", uid, "\t", uid);
+  const std::string gids = base::StrCat(gid, "\t", gid, "\t", gid, "\t", gid);
+  const std::string_view found_uids = Field(status, "Uid").value_or("missing");
+  if (found_uids != uids || request.host_uid == 0) return Differs("its user", found_uids, uids);
+  const std::string_view found_gids = Field(status, "Gid").value_or("missing");
+  if (found_gids != gids) return Differs("its group", found_gids, gids);
+  return absl::OkStatus();
+}
+
+absl::Status VerifyMounts(std::string_view mountinfo, const LaunchRequest& request) {
+  std::map<std::string, std::vector<std::string>> wanted = WantedMounts(request);
+  std::istringstream lines{std::string(mountinfo)};
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream fields(line);
+    std::string id, parent, device, root, escaped, options;
+    fields >> id >> parent >> device >> root >> escaped >> options;
+    const std::string path = Unescape(escaped);
+    const auto found = wanted.find(path);
+    std::vector<std::string> needed;
+    if (found != wanted.end()) {
+      needed = std::move(found->second);
+      wanted.erase(found);  // A second mount on the same place is one too many.
+    } else if (BindAbove(request, path) != nullptr) {
+      needed = {"ro", "nosuid", "nodev"};
+    } else {
+      return Differs("a mount", path, "one that was asked for");
+    }
+    for (const std::string& option : needed) {
+      if (!HasOption(options, option)) {
+        return Differs(base::StrCat("the mount ", path), options, option);
+      }
+    }
+  }
+  if (!wanted.empty())
+    return Differs(base::StrCat("the mount ", wanted.begin()->first), "absent", "there");
+  return absl::OkStatus();
+}
+
+absl::Status VerifyFromOutside(pid_t pid, const LaunchRequest& request, const Cgroup* cgroup) {
+  const std::string proc = "/proc/" + std::to_string(pid);
+  ASSIGN_OR_RETURN(const std::string status, base::ReadFile(proc + "/status", kProcFileBytesMax));
+  RETURN_IF_ERROR(VerifyStatusFile(status, request));
+  RETURN_IF_ERROR(VerifyNamespaces(proc, request.namespaces));
+  if ((request.namespaces & CLONE_NEWNS) != 0) {
+    ASSIGN_OR_RETURN(const std::string mounts,
+                     base::ReadFile(proc + "/mountinfo", kProcFileBytesMax));
+    RETURN_IF_ERROR(VerifyMounts(mounts, request));
+  }
+  RETURN_IF_ERROR(VerifyDescriptors(proc));
+  RETURN_IF_ERROR(VerifyRlimits(pid, request));
+  if (cgroup != nullptr) {
+    ASSIGN_OR_RETURN(const std::string membership,
+                     base::ReadFile(proc + "/cgroup", kProcFileBytesMax));
+    if (!cgroup->Holds(membership)) return Differs("its control group", "another", "its own");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace ncn::sandbox
