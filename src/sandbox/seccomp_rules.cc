@@ -98,10 +98,10 @@ absl::StatusOr<std::vector<SeccompRule>> SelectSeccompRules(
 
 SeccompAction ExpectedAction(const std::vector<SeccompRule>& rules, int number,
                              const SystemCallArguments& arguments) {
-  auto of_call = std::ranges::equal_range(rules, number, {},
-                                          [](const SeccompRule& rule) { return rule.call.number; });
-  for (const SeccompRule& rule : of_call) {
-    if (AllHold(rule.tests, arguments)) return rule.action;
+  auto rule = std::ranges::lower_bound(rules, number, {},
+                                       [](const SeccompRule& r) { return r.call.number; });
+  for (; rule != rules.end() && rule->call.number == number; ++rule) {
+    if (AllHold(rule->tests, arguments)) return rule->action;
   }
   return {.kind = SeccompAction::Kind::kErrno, .error = ENOSYS};
 }
