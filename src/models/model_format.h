@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <filesystem>
 #include <optional>
 #include <string_view>
@@ -21,8 +22,13 @@ std::optional<ModelFormat> ModelFormatFromName(std::string_view name);
 // For messages: "a TorchScript archive" and so on.
 std::string_view Description(ModelFormat format);
 
-// Whether files of this name hold models: .pt, .pth, .onnx, .safetensors.
-bool IsModelFileName(std::string_view file_name);
+// The extensions of files that hold models.
+inline constexpr std::array<std::string_view, 4> kModelFileExtensions = {".pt", ".pth", ".onnx",
+                                                                         ".safetensors"};
+
+// NAME of a file NAME_model.EXT or NAME.EXT; empty when the file has none of the extensions, no
+// name, or a hidden one.
+std::string_view ModelNameOf(std::string_view file_name);
 
 // The format of the open regular file `fd` by its content, which is untrusted: reads are bounded,
 // nothing in it is executed. A known extension of `file_name` must agree with what was found.

@@ -13,6 +13,7 @@
 #include "inference/model_id.h"
 #include "models/manifest.h"
 #include "models/model_format.h"
+#include "models/store_files.h"
 
 namespace ncn::models {
 
@@ -30,11 +31,12 @@ struct Model {
   std::string tree_sha256;  // Of all files of the folder with their names; of a bare file: sha256.
   std::uint64_t size_bytes = 0;       // Of the model file.
   std::uint64_t tree_size_bytes = 0;  // Of all files.
+  FileIdentity identity;              // Of the model file, when it was hashed.
 };
 
 // The models in one folder of the machine. A model NAME is
 //   a file    NAME_model.EXT, or NAME.EXT, with EXT of pt, pth, onnx, safetensors; or
-//   a folder  NAME/ with a model.toml, or with exactly one such file in it.
+//   a folder  NAME/ with a model.toml, or with such a file in it (one, if no manifest names it).
 // Names that begin with a dot and files of other kinds are not looked at. Below the folder nothing
 // is reached through a symbolic link, and only regular files count.
 //
@@ -58,7 +60,7 @@ class ModelStore {
   // appears under its own path when it cannot be read.
   std::map<std::string, absl::Status> Problems() const;
 
-  // The model, with its content verified against its manifest's hashes.
+  // The model, absolute paths, with its content verified against its manifest's hashes.
   //   NotFound            "Model NAME_model.pt not found at FOLDER/NAME_model.pt"
   //   InvalidArgument     no model, another format than its name or manifest says, a bad manifest
   //   DataLoss            truncated, damaged, or not of the hash that its manifest states
@@ -72,10 +74,16 @@ class ModelStore {
   absl::StatusOr<base::UniqueFd> Open(const Model& model) const;
 
  private:
-  class State;
+  struct Listing;
+  class Cache;
+
+  Listing Scan() const;
+  absl::StatusOr<std::shared_ptr<const Model>> Look(const inference::ModelId& id,
+                                                    const FolderFd& folder,
+                                                    const std::vector<std::string>& entries) const;
 
   const std::filesystem::path folder_;
-  const std::unique_ptr<State> state_;
+  const std::unique_ptr<Cache> cache_;
 };
 
 }  // namespace ncn::models
