@@ -65,8 +65,8 @@ struct NodeEncoder {
     message->set_done_permille(progress.done_permille);
     message->set_note(CleanText(progress.note, kTextBytesMax));
   }
-  void operator()(const inference::InferenceResponse& response) const {
-    Encode(response, out->mutable_response());
+  void operator()(const SharedResponse& response) const {
+    Encode(*response, out->mutable_response());
   }
   void operator()(const Reject& reject) const {
     v2::Reject* message = out->mutable_reject();
@@ -98,9 +98,7 @@ struct GatewayEncoder {
     message->set_message_bytes_max(welcome.message_bytes_max);
     message->set_gateway_version(CleanText(welcome.gateway_version, kNameBytesMax));
   }
-  void operator()(const inference::InferenceRequest& request) const {
-    Encode(request, out->mutable_request());
-  }
+  void operator()(const SharedRequest& request) const { Encode(*request, out->mutable_request()); }
   void operator()(const Cancel& cancel) const {
     out->mutable_cancel()->set_request_id(CleanText(cancel.request_id, kNameBytesMax));
     out->mutable_cancel()->set_reason(CleanText(cancel.reason, kTextBytesMax));
@@ -224,7 +222,7 @@ absl::StatusOr<NodeMessage> Decode(v2::NodeMessage&& message) {
       std::string id = CleanText(message.response().request_id(), kNameBytesMax);
       auto response = Decode(std::move(*message.mutable_response()));
       if (response.ok()) {
-        decoded.body = *std::move(response);
+        decoded.body = std::make_shared<const inference::InferenceResponse>(*std::move(response));
       } else {
         decoded.body = Malformed{std::move(id), response.status()};
       }
@@ -258,7 +256,9 @@ absl::StatusOr<GatewayMessage> Decode(v2::GatewayMessage&& message,
     case v2::GatewayMessage::kRequest: {
       std::string id = CleanText(message.request().request_id(), kNameBytesMax);
       auto request = Decode(std::move(*message.mutable_request()), limits);
-      if (request.ok()) return *std::move(request);
+      if (request.ok()) {
+        return std::make_shared<const inference::InferenceRequest>(*std::move(request));
+      }
       return Malformed{std::move(id), request.status()};
     }
     case v2::GatewayMessage::kCancel:

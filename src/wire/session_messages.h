@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
@@ -79,6 +80,10 @@ struct Drain {
   std::chrono::milliseconds deadline{0};
 };
 
+// Payloads are large and pass through several hands; nobody changes them.
+using SharedRequest = std::shared_ptr<const inference::InferenceRequest>;
+using SharedResponse = std::shared_ptr<const inference::InferenceResponse>;
+
 // A request or response that arrived but is no valid one; its id, where readable, allows an answer.
 struct Malformed {
   std::string request_id;  // Empty when it was not readable.
@@ -89,11 +94,11 @@ struct Unknown {};
 
 struct NodeMessage {
   std::uint64_t credits = 0;  // Requests that the gateway may have sent on this session in all.
-  std::variant<Unknown, Hello, Heartbeat, Progress, inference::InferenceResponse, Reject, Goodbye,
-               Malformed>
-      body;
+  std::variant<Unknown, Hello, Heartbeat, Progress, SharedResponse, Reject, Goodbye, Malformed>
+      body;  // A SharedResponse is never null.
 };
-using GatewayMessage = std::variant<Unknown, Challenge, Welcome, inference::InferenceRequest,
-                                    Cancel, ResultAck, Drain, Malformed>;
+// A SharedRequest is never null.
+using GatewayMessage =
+    std::variant<Unknown, Challenge, Welcome, SharedRequest, Cancel, ResultAck, Drain, Malformed>;
 
 }  // namespace ncn::wire

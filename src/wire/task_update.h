@@ -1,10 +1,8 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
 
-#include "inference/inference_response.h"
 #include "wire/session_messages.h"
 
 namespace ncn::wire {
@@ -16,7 +14,7 @@ struct TaskUpdate {
   std::uint32_t done_permille = 0;
   std::string note;
   std::string node_address;
-  std::shared_ptr<const inference::InferenceResponse> response;  // Null until the task has ended.
+  SharedResponse response;  // Null until the task has ended.
 
   bool final() const { return response != nullptr; }
 };

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <thread>
+#include <vector>
+
+#include "base/bounded_queue.h"
+
+namespace ncn::reference {
+
+// A few threads that do what gRPC's own must not: decode, verify, decide. Thread-safe.
+class Workers {
+ public:
+  Workers(std::size_t threads, std::size_t queue_capacity) : queue_(queue_capacity) {
+    for (std::size_t i = 0; i < threads; ++i) {
+      threads_.emplace_back([this](std::stop_token stop) {
+        while (const auto task = queue_.Pop(stop)) (*task)();
+      });
+    }
+  }
+  // Tasks that have not begun are dropped.
+  ~Workers() { queue_.Close(); }
+
+  // False when too many tasks wait.
+  [[nodiscard]] bool Post(std::function<void()> task) { return queue_.TryPush(std::move(task)); }
+
+ private:
+  base::BoundedQueue<std::function<void()>> queue_;
+  std::vector<std::jthread> threads_;
+};
+
+}  // namespace ncn::reference
