@@ -10,9 +10,10 @@ namespace ncn::sandbox {
 // Which policies/*.json governs the process: CPython with its frameworks, or the native executor.
 enum class SeccompProfile { kPython, kNative };
 
-// Whether the process may make memory that is writable and executable, as just-in-time compilers
-// do (oneDNN for one). kDenied refuses PROT_WRITE|PROT_EXEC in one call with EACCES; it cannot see
-// a page that is written first and made executable later.
+// Whether the process may execute memory that it wrote, as just-in-time compilers do (oneDNN for
+// one). kDenied refuses with EACCES whatever makes memory writable and executable at once, makes it
+// executable later, or executable without a file behind it. It is whole only where every file that
+// the process can write lies on a noexec mount.
 enum class ExecMemory { kJit, kDenied };
 
 // A compiled filter, ready for seccomp(SECCOMP_SET_MODE_FILTER). Immutable.
