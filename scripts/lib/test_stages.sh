@@ -24,7 +24,8 @@ ctest_stage() {
   stage ctest setarch -R ctest --test-dir "build/$preset" --parallel "$JOBS" --output-on-failure --no-tests=error \
     --output-junit "$report" "$@" || true
   if [[ $skips == refused && -f $report ]]; then
-    refuse_skips "$(grep -B 1 '<skipped' "$report" | sed -n 's/.*<testcase name="\([^"]*\)".*/\1/p' | xargs)"
+    refuse_skips "$({ grep -B 1 '<skipped' "$report"; grep 'status="disabled"' "$report"; } |
+      sed -n 's/.*<testcase name="\([^"]*\)".*/\1/p' | xargs)"
   fi
 }
 
