@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <filesystem>
@@ -175,6 +176,13 @@ void PlanCommon(LaunchRequest& request, const inference::ExecutionLimits& limits
       {RLIMIT_MEMLOCK, kLockedBytesMax, kLockedBytesMax},
       {RLIMIT_MSGQUEUE, 0, 0},
   };
+  // The node's own hard limits cannot be exceeded; less is stricter.
+  for (Rlimit& limit : request.rlimits) {
+    rlimit own{};
+    if (::getrlimit(static_cast<__rlimit_resource>(limit.resource), &own) != 0) continue;
+    limit.hard = std::min<std::uint64_t>(limit.hard, own.rlim_max);
+    limit.soft = std::min(limit.soft, limit.hard);
+  }
 }
 
 }  // namespace

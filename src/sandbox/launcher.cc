@@ -48,7 +48,6 @@ bool WriteProcFile(pid_t pid, const char* name, std::string_view text) {
 }
 
 bool MapIdentity(const LaunchRequest& request, pid_t pid, SetupJournal& journal) {
-  if ((request.namespaces & CLONE_NEWUSER) == 0) return true;
   // An ordinary user may map its group only when it gives up setgroups.
   if (::geteuid() != 0 && !WriteProcFile(pid, "setgroups", "deny")) {
     return journal.FailErrno("write of setgroups");
@@ -160,7 +159,10 @@ class Launcher {
   // Gives the new mini-init its identity and its place, before it may go on.
   bool Place(const LaunchRequest& request, pid_t pid, const std::vector<base::UniqueFd>& fds,
              SetupJournal& journal) {
-    if (!journal.Begin(SetupStep::kIdentity) || !MapIdentity(request, pid, journal)) return false;
+    if ((request.namespaces & CLONE_NEWUSER) != 0 &&
+        (!journal.Begin(SetupStep::kIdentity) || !MapIdentity(request, pid, journal))) {
+      return false;
+    }
     if (!journal.Begin(SetupStep::kCgroup)) return false;
     const std::string text = std::to_string(pid);
     for (std::size_t i = kFixedFds; i < fds.size(); ++i) {

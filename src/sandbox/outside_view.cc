@@ -22,6 +22,7 @@ namespace ncn::sandbox {
 namespace {
 
 constexpr std::size_t kProcFileBytesMax = 1 << 20;
+constexpr std::size_t kLimitLineBytesMax = 128;
 constexpr int kListenerFd = 4;  // Streams, channel, listener; both of the last close at execve.
 
 struct Namespace {
@@ -87,16 +88,29 @@ absl::Status VerifyDescriptors(const std::string& proc) {
   return status;
 }
 
-absl::Status VerifyRlimits(pid_t pid, const LaunchRequest& request) {
-  for (const Rlimit& wanted : request.rlimits) {
-    rlimit found{};
-    if (::prlimit(pid, static_cast<__rlimit_resource>(wanted.resource), nullptr, &found) != 0 ||
-        found.rlim_cur != wanted.soft || found.rlim_max != wanted.hard) {
-      return Differs(base::StrCat("rlimit ", static_cast<int>(wanted.resource)),
-                     std::to_string(found.rlim_max), std::to_string(wanted.hard));
-    }
+// The name of a resource in /proc/PID/limits. From there, because prlimit(2) on a process of
+// another user needs CAP_SYS_RESOURCE, which a root in a container may lack.
+std::string_view LimitName(std::uint8_t resource) {
+  switch (resource) {
+    case RLIMIT_AS:
+      return "Max address space ";
+    case RLIMIT_CPU:
+      return "Max cpu time ";
+    case RLIMIT_NPROC:
+      return "Max processes ";
+    case RLIMIT_NOFILE:
+      return "Max open files ";
+    case RLIMIT_FSIZE:
+      return "Max file size ";
+    case RLIMIT_CORE:
+      return "Max core file size ";
+    case RLIMIT_MEMLOCK:
+      return "Max locked memory ";
+    case RLIMIT_MSGQUEUE:
+      return "Max msgqueue size ";
+    default:
+      return "";
   }
-  return absl::OkStatus();
 }
 
 // Every mount that there may be, with the options that it must have at least.
@@ -199,6 +213,25 @@ absl::Status VerifyMounts(std::string_view mountinfo, const LaunchRequest& reque
   return absl::OkStatus();
 }
 
+absl::Status VerifyRlimits(std::string_view limits, const LaunchRequest& request) {
+  for (const Rlimit& wanted : request.rlimits) {
+    const std::string_view name = LimitName(wanted.resource);
+    const std::size_t at = name.empty() ? std::string_view::npos : limits.find(name);
+    if (at == std::string_view::npos) {
+      return Differs(base::StrCat("rlimit ", static_cast<int>(wanted.resource)), "unknown",
+                     "known");
+    }
+    std::istringstream values(std::string(limits.substr(at + name.size(), kLimitLineBytesMax)));
+    std::string soft, hard;
+    values >> soft >> hard;
+    if (soft != std::to_string(wanted.soft) || hard != std::to_string(wanted.hard)) {
+      return Differs(name, base::StrCat(soft, " and ", hard),
+                     base::StrCat(wanted.soft, " and ", wanted.hard));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status VerifyFromOutside(pid_t pid, const LaunchRequest& request, const Cgroup* cgroup) {
   const std::string proc = "/proc/" + std::to_string(pid);
   ASSIGN_OR_RETURN(const std::string status, base::ReadFile(proc + "/status", kProcFileBytesMax));
@@ -210,7 +243,8 @@ absl::Status VerifyFromOutside(pid_t pid, const LaunchRequest& request, const Cg
     RETURN_IF_ERROR(VerifyMounts(mounts, request));
   }
   RETURN_IF_ERROR(VerifyDescriptors(proc));
-  RETURN_IF_ERROR(VerifyRlimits(pid, request));
+  ASSIGN_OR_RETURN(const std::string limits, base::ReadFile(proc + "/limits", kProcFileBytesMax));
+  RETURN_IF_ERROR(VerifyRlimits(limits, request));
   if (cgroup != nullptr) {
     ASSIGN_OR_RETURN(const std::string membership,
                      base::ReadFile(proc + "/cgroup", kProcFileBytesMax));

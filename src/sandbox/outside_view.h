@@ -18,8 +18,9 @@ namespace ncn::sandbox {
 // process in the caller's pid namespace; `cgroup` may be null.
 absl::Status VerifyFromOutside(pid_t pid, const LaunchRequest& request, const Cgroup* cgroup);
 
-// The parts, for tests: the content of /proc/PID/status and of /proc/PID/mountinfo.
+// The parts, for tests: the content of /proc/PID/status, /proc/PID/mountinfo and /proc/PID/limits.
 absl::Status VerifyStatusFile(std::string_view status, const LaunchRequest& request);
 absl::Status VerifyMounts(std::string_view mountinfo, const LaunchRequest& request);
+absl::Status VerifyRlimits(std::string_view limits, const LaunchRequest& request);
 
 }  // namespace ncn::sandbox

@@ -1,0 +1,5 @@
+// Reads the file that its argument names.
+
+#include "hostile.h"
+
+int main(int argc, char** argv) { return try_open(argv[argc - 1], O_RDONLY); }

@@ -1,0 +1,10 @@
+// Reads the environment of its parent.
+
+#include "hostile.h"
+
+int main(int argc, char** argv) {
+  char path[64];
+  (void)argc, (void)argv;
+  snprintf(path, sizeof(path), "/proc/%d/environ", (int)getppid());
+  return try_open(path, O_RDONLY);
+}

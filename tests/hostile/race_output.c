@@ -1,0 +1,16 @@
+// Changes its output for as long as it lives, from a process that it leaves behind.
+
+#include "hostile.h"
+
+int main(int argc, char** argv) {
+  (void)argc, (void)argv;
+  if (fork() == 0) {
+    for (;;) {
+      const int fd = open("fine", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+      if (write(fd, "changed", 7) != 7) _exit(1);
+      close(fd);
+    }
+  }
+  usleep(20000);
+  return 0;
+}
