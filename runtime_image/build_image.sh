@@ -12,26 +12,27 @@ follow_log() {
     case $line in
       'I: running apt-get update'*) say "step 1/$STEPS: reading the package lists of Debian $SUITE" ;;
       'I: downloading packages'*) say "step 2/$STEPS: downloading the base system" ;;
-      'I: installing remaining packages'*) say "step 3/$STEPS: downloading and installing torch, onnxruntime and the rest" ;;
+      'I: installing remaining packages'*) say "step 3/$STEPS: installing torch, onnxruntime and the rest" ;;
       'Need to get '* | 'Fetched '*) say "            ${line%. }" ;;
       'I: running --customize-hook'*"slim.sh"*) say "step 4/$STEPS: taking out what no executor needs" ;;
-      'I: running --customize-hook'*"smoke"*) say "step 5/$STEPS: trying every package inside the image" ;;
+      'I: running --customize-hook'*"chroot"*) say "step 5/$STEPS: trying every package inside the image" ;;
       *': works ('* | *': FAILED'*) say "            $line" ;;
     esac
   done
 }
 
-# report_size: every five seconds, how much has arrived, until it is killed.
+# report_size: every five seconds, how much has arrived, until it or the build is killed.
 report_size() {
   local size
-  while sleep 5; do
+  # Reads from a pipe that nobody writes to: a sleep would outlive the build for a while.
+  until read -r -t 5 -u 7 || ! kill -0 $$ 2> /dev/null || [[ ! -d $PARTIAL ]]; do
     size=$(du -sxm "$PARTIAL/rootfs" 2> /dev/null | cut -f1) || true
     say "            ${size:-0} MB on disk"
-  done
+  done 7<> <(:)
 }
 
-# run_mmdebstrap: fills PARTIAL/rootfs. SOURCE_DATE_EPOCH stays unset: with it Python checks the hash of every module it
-# imports, and an image differs in nothing else.
+# run_mmdebstrap: fills PARTIAL/rootfs, and does not return: it is a job. SOURCE_DATE_EPOCH stays unset: with it
+# Python would check the hash of every module that it imports, and the image is reproducible without.
 run_mmdebstrap() {
   unset SOURCE_DATE_EPOCH
   local packages sources
@@ -39,15 +40,17 @@ run_mmdebstrap() {
   sources=$(mirror_lines)
   # Hooks are run by a shell of mmdebstrap, which expands "$1" to the root.
   # shellcheck disable=SC2016
-  printf '%s\n' "$sources" | TMPDIR=$PARTIAL/tmp as_root mmdebstrap \
+  export TMPDIR=$PARTIAL/tmp
+  become_root mmdebstrap \
     --mode=root --variant=essential --format=directory --keyring="$KEYRING" \
     --aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Retries "3"' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='force-unsafe-io' \
     --include="$packages" \
     --customize-hook="'$here/slim.sh' \"\$1\"" \
-    --customize-hook="cp '$here/smoke_test.py' \"\$1/smoke_test.py\" && chroot \"\$1\" python3 -B /smoke_test.py && rm \"\$1/smoke_test.py\"" \
-    "$SUITE" "$PARTIAL/rootfs" - > >(follow_log) 2>&1
+    --customize-hook="cp '$here/smoke_test.py' \"\$1\" && chroot \"\$1\" python3 -B /smoke_test.py" \
+    --customize-hook="rm \"\$1/smoke_test.py\"" \
+    "$SUITE" "$PARTIAL/rootfs" - <<< "$sources" > >(follow_log) 2>&1
 }
 
 # write_image_json ROOTFS DIGEST FILE: what the image is and which packages it holds.
@@ -72,15 +75,18 @@ build_image() {
   mkdir "$PARTIAL/tmp"
   chmod 755 "$PARTIAL"
   : > "$PARTIAL/log"
-  report_size &
+  report_size 9>&- &
   local meter=$!
-  run_mmdebstrap &
+  run_mmdebstrap 9>&- &
   local status=0
   wait $! || status=$?
   kill "$meter" 2> /dev/null || true
   [[ $status -eq 0 ]] || explain_failure "$PARTIAL/log"
   say "step $STEPS/$STEPS: computing the digest"
   rm -rf "$PARTIAL/tmp"
+  # mmdebstrap leaves private folders behind after its hooks. Devices are the sandbox's to give.
+  (become_root "$here/slim.sh" "$PARTIAL/rootfs")
+  find "$PARTIAL/rootfs/dev" -mindepth 1 -delete
   write_manifest "$PARTIAL/rootfs" "$PARTIAL/manifest"
   write_image_json "$PARTIAL/rootfs" "$(sha256sum < "$PARTIAL/manifest" | cut -d' ' -f1)" "$PARTIAL/image.json"
   rm -f "$PARTIAL/log"

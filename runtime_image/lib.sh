@@ -33,7 +33,7 @@ package_list() { sed 's/#.*//; s/[[:space:]]//g; /^$/d' "$1"; }
 # need_tools TOOL...: ends with the Debian package to install when one is missing.
 need_tools() {
   local tool
-  for tool in "$@"; do
+  for tool; do
     command -v "$tool" > /dev/null || die "$tool is not installed. Run scripts/setup, or: apt-get install $tool"
   done
 }
@@ -46,19 +46,20 @@ need_disk() {
     die "$1 has $free MiB free, $2 MiB are needed. Make room, or set NCN_CACHE_DIR to a folder on a larger disk."
 }
 
-# as_root COMMAND...: runs it as uid 0 in mount and pid namespaces of its own, so that its mounts and processes end
-# with it, also when this program is killed. Without root, uid 0 is that of a user namespace.
-as_root() {
+# become_root COMMAND...: replaces this shell by COMMAND as uid 0 in mount and pid namespaces of its own, so that its
+# mounts and processes end with it, and it with the shell that started this one, also when that is killed. Without
+# root, uid 0 is that of a user namespace.
+become_root() {
   local -a user=()
   [[ $EUID -eq 0 ]] || user=(--user --map-root-user --map-auto)
-  setpriv --pdeathsig KILL \
-    unshare "${user[@]}" --mount --pid --fork --kill-child=KILL --mount-proc -- "$@" 8>&- 9>&-
+  exec setpriv --pdeathsig KILL \
+    unshare "${user[@]}" --mount --pid --fork --kill-child=KILL --mount-proc -- "$@" 9>&-
 }
 
-# remove_tree FOLDER: deletes it and never leaves its file system; ids of a user namespace need as_root.
+# remove_tree FOLDER: deletes it and never leaves its file system; files of a user namespace need its root.
 remove_tree() {
   rm -rf --one-file-system -- "$1" 2> /dev/null && return
-  as_root rm -rf --one-file-system -- "$1" ||
+  (become_root rm -rf --one-file-system -- "$1") ||
     printf 'Warning: could not delete %s; delete it by hand.\n' "$1" >&2
 }
 
@@ -69,18 +70,11 @@ begin_build() {
   mkdir -p "$folder" 2> /dev/null || true
   [[ -w $folder ]] || die "cannot write to $folder. Set NCN_CACHE_DIR to a folder of yours."
   exec 9> "$folder/.lock"
-  if ! flock -n 9; then
-    say "waiting for another build of $1"
-    flock 9
-  fi
-  for stale in "$folder"/*.partial.*; do
-    [[ ! -e $stale ]] || remove_tree "$stale"
-  done
+  flock -n 9 || { say "waiting for another build of $1"; flock 9; }
+  for stale in "$folder"/*.partial.*; do [[ ! -e $stale ]] || remove_tree "$stale"; done
   [[ ! -d $folder/$2 ]] || { exec 9>&-; return 1; }
   PARTIAL=$folder/$2.partial.$$
-  trap 'end_build $?' EXIT
-  trap 'exit 130' INT
-  trap 'exit 143' TERM HUP
+  trap 'end_build $?' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM HUP
   mkdir "$PARTIAL"
 }
 
@@ -88,10 +82,10 @@ begin_build() {
 end_build() {
   trap - EXIT
   trap '' INT TERM HUP
-  local jobs_left
+  local jobs_left # unshare would sit out a SIGTERM
   jobs_left=$(jobs -p)
   # shellcheck disable=SC2086  # a list of process ids
-  [[ -z $jobs_left ]] || { kill -TERM $jobs_left 2> /dev/null; wait 2> /dev/null; } || true
+  [[ -z $jobs_left ]] || { kill -KILL $jobs_left 2> /dev/null; wait 2> /dev/null; } || true
   [[ -z $PARTIAL || ! -e $PARTIAL ]] || remove_tree "$PARTIAL"
   exit "$1"
 }

@@ -49,13 +49,14 @@ explain_failure() {
   if grep -qE 'resolv|Could not connect|Connection (refused|timed out|failed)|Network is unreachable' "$1"; then
     die "the Debian mirror in this machine's apt sources cannot be reached. Check the network, or the proxy" \
       "(Acquire::http::Proxy in /etc/apt/apt.conf.d); 'apt-get update' must work. Then run this again."
-  elif grep -qE 'No space left|Disk quota exceeded' "$1"; then
+  elif grep -qE "No space left|Disk quota exceeded|enough free space" "$1"; then
     die "the disk of $CACHE is full. Make room, or set NCN_CACHE_DIR to a folder on a larger disk."
   elif grep -qE 'NO_PUBKEY|not signed|EXPKEYSIG|KEYEXPIRED' "$1"; then
     die "the mirror's signature cannot be checked. Run: apt-get install --only-upgrade debian-archive-keyring"
   elif grep -qE 'Operation not permitted|unshare failed|newuidmap|not allowed to' "$1"; then
     die "namespaces are not allowed here. As a user: install uidmap and give yourself a range with" \
-      "'usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $(id -un)'; in a container: give it CAP_SYS_ADMIN; or build as root."
+      "'usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $(id -un)'; in a container: give it" \
+      "CAP_SYS_ADMIN; or build as root."
   fi
   die "building failed; the lines above say why."
 }

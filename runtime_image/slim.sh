@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Takes out of a fresh root file system what no executor needs, every set-uid bit, and every file that only some
-# users could read. mmdebstrap calls it as a hook with the root as its only argument.
+# Takes out of a fresh root file system what no executor needs and every set-uid bit, gives every file to root and
+# lets everyone read it. The root is its only argument; running it twice does no harm.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -20,9 +20,12 @@ while read -r pattern _; do
 done < "$here/removed.txt"
 
 mkdir -p var/log tmp
-find . -xdev -perm /6000 ! -type l -exec chmod ug-s {} +
-find . -xdev -type d ! -perm -0055 -exec chmod a+rx {} +
-find . -xdev -type f ! -perm -0044 -exec chmod a+r {} +
+# While the hook runs, these three are mounts of the building machine.
+own=(. -xdev '(' -path ./dev -o -path ./proc -o -path ./sys ')' -prune -o)
+find "${own[@]}" '(' ! -uid 0 -o ! -gid 0 ')' -exec chown --no-dereference 0:0 {} +
+find "${own[@]}" ! -type l -perm /6000 -exec chmod ug-s {} +
+find "${own[@]}" -type d ! -perm -0055 -exec chmod a+rx {} +
+find "${own[@]}" -type f ! -perm -0044 -exec chmod a+r {} +
 # Nobody logs in here, and the dates in these would make two builds differ.
 rm -f etc/{shadow,gshadow}{,-} etc/{passwd,group,subuid,subgid}- etc/.pwd.lock
 # Empty directories that a sandbox, or a test, mounts upon.
