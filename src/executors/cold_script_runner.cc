@@ -85,16 +85,21 @@ Outcome ColdScriptRunner::Run(const ScriptTask& task) {
           .notes = outcome->missing}};
 }
 
-absl::StatusOr<sandbox::SandboxPolicy> ColdScriptRunner::PolicyFor(
-    const models::Model& model) const {
+sandbox::PolicyBuilder BasePolicy(const RuntimeEnvironment& environment) {
   sandbox::PolicyBuilder builder;
-  if (environment_.venv.empty()) {
-    builder.UseRootImage(environment_.root.native());
+  builder.SetProfile(sandbox::SeccompProfile::kPython).AllowJustInTimeCode();
+  if (environment.venv.empty()) {
+    builder.UseRootImage(environment.root.native());
   } else {
     // A virtual environment holds absolute paths, so it keeps its own.
-    builder.UseHostSystem().AddReadOnlyExecutable(environment_.venv.native(),
-                                                  environment_.venv.native());
+    builder.UseHostSystem().AddReadOnlyExecutable(environment.venv.native(),
+                                                  environment.venv.native());
   }
+  return builder;
+}
+
+absl::StatusOr<sandbox::SandboxPolicy> ColdScriptRunner::PolicyFor(
+    const models::Model& model) const {
   inference::ExecutionLimits limits = options_.limits;
   const models::Manifest& manifest = model.manifest;
   if (manifest.timeout)
@@ -102,10 +107,9 @@ absl::StatusOr<sandbox::SandboxPolicy> ColdScriptRunner::PolicyFor(
   if (manifest.memory_bytes) {
     limits.memory_bytes = std::min(limits.memory_bytes, *manifest.memory_bytes);
   }
-  return builder.AddReadOnly(executors_path_.native(), kExecutorsInside)
+  return BasePolicy(environment_)
+      .AddReadOnly(executors_path_.native(), kExecutorsInside)
       .AddReadOnly(model.root.native(), model.is_folder ? kModelInside : InsidePath(model))
-      .SetProfile(sandbox::SeccompProfile::kPython)
-      .AllowJustInTimeCode()
       .SetLimits(limits)
       .Build();
 }

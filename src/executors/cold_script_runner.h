@@ -14,6 +14,10 @@ struct ColdRunnerOptions {
   std::uint32_t threads = 1;          // That an executor may compute with.
 };
 
+// What every policy on `environment` begins with: its root, its virtual environment, code made at
+// run time (oneDNN needs it), the python profile.
+sandbox::PolicyBuilder BasePolicy(const RuntimeEnvironment& environment);
+
 // Isolation level `cold`: a new sandbox with a new interpreter for every request, by the file
 // contract. The model, the executor scripts and the image are visible inside, read-only; input and
 // output are files in the sandbox's own memory. Thread-safe.

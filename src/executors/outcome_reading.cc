@@ -67,7 +67,7 @@ Failure UnreportedFailure(const SandboxOutcome& outcome) {
 
 Failure ProtocolFailure(std::string message) {
   return {FailureKind::kExecutorProtocol, std::move(message),
-          "Correct the executor script; docs/executors.md describes the file contract."};
+          "Correct the executor script; python_executors/README.md describes the file contract."};
 }
 
 Failure OutputFailure(const CollectedFile& output) {

@@ -24,8 +24,26 @@ nlohmann::json JsonOf(const ExecutionCounts& counts) {
   return {{"total", counts.total},
           {"successful", counts.successful},
           {"failed", counts.failed},
+          {"time_ms", Milliseconds(counts.time)},
           {"average_ms", Milliseconds(counts.average())},
           {"longest_ms", Milliseconds(counts.longest)}};
+}
+
+ExecutionCounts CountsFrom(const nlohmann::json& json) {
+  const auto number = [&](const char* key) {
+    const auto found = json.find(key);
+    return found != json.end() && found->is_number() ? found->get<double>() : 0.0;
+  };
+  const auto microseconds = [](double milliseconds) {
+    return std::chrono::microseconds(static_cast<std::int64_t>(milliseconds * 1000));
+  };
+  ExecutionCounts counts;
+  counts.total = static_cast<std::uint64_t>(number("total"));
+  counts.successful = static_cast<std::uint64_t>(number("successful"));
+  counts.failed = static_cast<std::uint64_t>(number("failed"));
+  counts.time = microseconds(number("time_ms"));
+  counts.longest = microseconds(number("longest_ms"));
+  return counts;
 }
 
 std::string Row(const std::string& name, const ExecutionCounts& counts) {
@@ -62,6 +80,25 @@ std::string ToJson(const StatisticsSnapshot& snapshot) {
   json["models"] = std::move(models);
   json["failures"] = snapshot.failures;
   return json.dump(2);
+}
+
+absl::StatusOr<StatisticsSnapshot> SnapshotFromJson(std::string_view text) {
+  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains("models") || !json["models"].is_object() ||
+      !json.contains("failures") || !json["failures"].is_object() ||
+      !json.contains("uptime_seconds") || !json["uptime_seconds"].is_number_integer()) {
+    return absl::InvalidArgumentError("these are no execution statistics");
+  }
+  StatisticsSnapshot snapshot;
+  snapshot.uptime = std::chrono::seconds(json["uptime_seconds"].get<std::int64_t>());
+  snapshot.all = CountsFrom(json);
+  for (const auto& [name, counts] : json["models"].items()) {
+    if (counts.is_object()) snapshot.models[name] = CountsFrom(counts);
+  }
+  for (const auto& [name, count] : json["failures"].items()) {
+    if (count.is_number_unsigned()) snapshot.failures[name] = count.get<std::uint64_t>();
+  }
+  return snapshot;
 }
 
 std::string ToText(const StatisticsSnapshot& snapshot) {

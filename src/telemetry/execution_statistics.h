@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "base/synchronized.h"
 #include "inference/failure.h"
@@ -58,6 +59,8 @@ class ExecutionStatistics {
 
 // The snapshot as one JSON object; durations in milliseconds.
 std::string ToJson(const StatisticsSnapshot& snapshot);
+// Reads what ToJson wrote. InvalidArgument for anything else.
+absl::StatusOr<StatisticsSnapshot> SnapshotFromJson(std::string_view json);
 
 // The snapshot as a table for people.
 std::string ToText(const StatisticsSnapshot& snapshot);

@@ -45,6 +45,9 @@ TEST(ExecutionStatisticsTest, PrintsAsJsonAndText) {
   const auto json = nlohmann::json::parse(ToJson(statistics.Snapshot()));
   EXPECT_EQ(json["models"]["digits"]["failed"], 1);
   EXPECT_EQ(json["average_ms"], 12.0);
+  EXPECT_EQ(ToJson(*SnapshotFromJson(ToJson(statistics.Snapshot()))), json.dump(2));
+  EXPECT_FALSE(SnapshotFromJson("[]").ok());
+  EXPECT_FALSE(SnapshotFromJson(R"({"models":7})").ok());
   const std::string text = ToText(statistics.Snapshot());
   EXPECT_NE(text.find("digits"), std::string::npos);
   EXPECT_NE(text.find("failed as MEMORY_LIMIT: 1"), std::string::npos);

@@ -1,0 +1,274 @@
+// compute_node: dials a gateway, runs its requests in sandboxes, returns signed results.
+
+#include <signal.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <thread>
+
+#include "absl/strings/str_join.h"
+#include "apps/compute_node/sandbox_check.h"
+#include "apps/compute_node/state_folder.h"
+#include "apps/compute_node/wallet_loading.h"
+#include "base/clock.h"
+#include "base/logging.h"
+#include "base/status_macros.h"
+#include "base/strings.h"
+#include "config/locations.h"
+#include "config/node_config.h"
+#include "execution/deadline_execution.h"
+#include "execution/logging_execution.h"
+#include "execution/model_execution.h"
+#include "execution/payment_execution.h"
+#include "execution/signing_execution.h"
+#include "execution/statistics_execution.h"
+#include "execution/validating_execution.h"
+#include "executors/cold_script_runner.h"
+#include "executors/executor_selector.h"
+#include "executors/runtime_environment.h"
+#include "models/model_store.h"
+#include "node/control.h"
+#include "node/outbox.h"
+#include "node/session.h"
+#include "sandbox/sandbox.h"
+#include "signing/result_signer.h"
+#include "signing/session_proof.h"
+#include "telemetry/execution_statistics.h"
+
+namespace ncn::apps {
+namespace {
+
+using config::NodeConfig;
+using execution::Execution;
+using std::chrono::seconds;
+
+inference::ExecutionLimits LimitsOf(const NodeConfig& config) {
+  const std::uint64_t message_bytes = std::uint64_t{config.message_mb_max} << 20;
+  inference::ExecutionLimits limits;
+  limits.wall_clock = seconds(config.execution_timeout_seconds);
+  // Twice the wall clock on every core is more than an execution can use and still be in time.
+  limits.cpu_time = seconds(2 * config.execution_timeout_seconds *
+                            std::max(1u, std::thread::hardware_concurrency()));
+  limits.memory_bytes = std::uint64_t{config.memory_mb_max} << 20;
+  limits.output_bytes = message_bytes;
+  // Input, output, the output's temporary and room to work.
+  limits.workspace_bytes = 3 * message_bytes + (64ULL << 20);
+  return limits;
+}
+
+std::uint32_t SlotsOf(const NodeConfig& config) {
+  return config.execution_slots > 0 ? config.execution_slots
+                                    : std::max(1u, std::thread::hardware_concurrency());
+}
+
+// A request's way, from the outside in.
+std::unique_ptr<Execution> ComposeExecution(const NodeConfig& config,
+                                            const models::ModelStore& store,
+                                            const executors::ExecutorSelector& selector,
+                                            executors::ScriptRunner& runner,
+                                            const signing::ResultSigner& signer,
+                                            telemetry::ExecutionStatistics& statistics) {
+  const base::Clock& clock = base::Clock::System();
+  const inference::RequestLimits limits{.input_bytes_max = std::size_t{config.message_mb_max} << 20,
+                                        .timeout_max = seconds(config.execution_timeout_seconds)};
+  std::unique_ptr<Execution> way = std::make_unique<execution::ModelExecution>(
+      store, selector, runner, config.execution_fallback, clock);
+  way = std::make_unique<execution::DeadlineExecution>(std::move(way), limits.timeout_max, clock);
+  if (config.require_payment) {
+    way = std::make_unique<execution::PaymentExecution>(std::move(way));
+  }
+  way = std::make_unique<execution::ValidatingExecution>(std::move(way), limits);
+  way = std::make_unique<execution::SigningExecution>(std::move(way), signer, clock);
+  way = std::make_unique<execution::StatisticsExecution>(std::move(way), statistics, clock);
+  return std::make_unique<execution::LoggingExecution>(std::move(way), clock);
+}
+
+std::vector<std::string> NamesOf(const models::ModelStore& store) {
+  std::vector<std::string> names;
+  for (const inference::ModelId& id : store.List()) names.push_back(id.value());
+  return names;
+}
+
+wire::StatisticsSummary SummaryOf(const telemetry::ExecutionCounts& counts) {
+  return {counts.total, counts.successful, counts.failed,
+          static_cast<std::uint64_t>(counts.average().count())};
+}
+
+node::StatisticsReport ReportOf(const telemetry::StatisticsSnapshot& snapshot) {
+  return {telemetry::ToJson(snapshot), SummaryOf(snapshot.all)};
+}
+
+std::vector<node::ModelReport> ReportOf(const models::ModelStore& store) {
+  std::vector<node::ModelReport> reports;
+  for (const inference::ModelId& id : store.List()) {
+    const auto model = store.Find(id);
+    if (!model.ok()) continue;
+    reports.push_back({.model = id.value(),
+                       .format = std::string(models::Name((*model)->format)),
+                       .size_bytes = (*model)->tree_size_bytes,
+                       .sha256 = (*model)->sha256});
+  }
+  for (const auto& [name, problem] : store.Problems()) {
+    reports.push_back({.model = name, .problems = {std::string(problem.message())}});
+  }
+  return reports;
+}
+
+void Say(const std::string& line) {
+  std::printf("%s\n", line.c_str());
+  std::fflush(stdout);
+}
+
+node::SessionCallbacks StartUpLines() {
+  return {.on_connected = [] { Say("✓ Connected to Gateway"); },
+          .on_registered =
+              [](const std::vector<std::string>& models) {
+                const auto quoted = [](std::string* out, const std::string& name) {
+                  *out += base::StrCat("\"", name, "\"");
+                };
+                Say(base::StrCat("✓ Registered with supported models: [",
+                                 absl::StrJoin(models, ", ", quoted), "]"));
+              },
+          .on_ready = [] { Say("✓ Compute Node ready for tasks"); },
+          .on_disconnected =
+              [](const absl::Status& why) {
+                base::Log("node").warn("lost the gateway, trying again: {}",
+                                       std::string(why.message()));
+              }};
+}
+
+// What is configured and not to be had must not pass in silence.
+void WarnOfSettings(const NodeConfig& config, const models::ModelStore& store) {
+  if (config.sync_models || config.registry_address) {
+    base::Log("node").warn(
+        "this version does not synchronise models; it serves what is in {} already",
+        config.model_path.native());
+  }
+  for (const auto& [name, problem] : store.Problems()) {
+    base::Log("models").warn("model {} is not served: {}", name, std::string(problem.message()));
+  }
+}
+
+// Waits for SIGINT or SIGTERM, which the process blocks.
+int WaitForStopSignal() {
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  ::sigaddset(&signals, SIGINT);
+  ::sigaddset(&signals, SIGTERM);
+  int signal = 0;
+  ::sigwait(&signals, &signal);
+  return signal;
+}
+
+void BlockStopSignals() {
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  ::sigaddset(&signals, SIGINT);
+  ::sigaddset(&signals, SIGTERM);
+  ::sigprocmask(SIG_BLOCK, &signals, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+}
+
+absl::Status Run(const NodeConfig& config) {
+  const base::Clock& clock = base::Clock::System();
+  RETURN_IF_ERROR(base::ConfigureLogging(config.log_filter));
+  BlockStopSignals();
+  Say("Starting Compute Node...");
+  // The launcher is forked off before anything here has a thread or a secret.
+  ASSIGN_OR_RETURN(
+      const auto sandbox,
+      sandbox::CreateSandbox({.mode = *sandbox::SandboxModeFromName(config.sandbox_mode)}));
+  ASSIGN_OR_RETURN(const base::UniqueFd state_lock, LockStateFolder(config.state_dir));
+
+  Say("Loading wallet from environment...");
+  ASSIGN_OR_RETURN(const LoadedWallet loaded, LoadWallet(config));
+  if (!loaded.notice.empty()) Say(loaded.notice);
+  const signing::Wallet& wallet = loaded.wallet;
+  const std::string address = wallet.address().ToString();
+  Say(base::StrCat("✓ Wallet initialized: ", address.substr(0, 10), "..."));
+
+  const std::filesystem::path scripts = config::FindBesideProgram(config.python_executor_path);
+  ASSIGN_OR_RETURN(const auto selector, executors::ExecutorSelector::Create(scripts));
+  ASSIGN_OR_RETURN(const auto environment,
+                   executors::RuntimeEnvironment::Locate(scripts, config.runtime_image));
+  const inference::ExecutionLimits limits = LimitsOf(config);
+  ASSIGN_OR_RETURN(const std::vector<std::string> layers,
+                   CheckSandbox(*sandbox, environment, limits));
+  const models::ModelStore store(config.model_path);
+  WarnOfSettings(config, store);
+
+  telemetry::ExecutionStatistics statistics(clock);
+  const signing::ResultSigner signer(wallet, clock);
+  executors::ColdScriptRunner runner(*sandbox, environment, selector.executors_path(),
+                                     {.limits = limits}, clock);
+  const auto execution = ComposeExecution(config, store, selector, runner, signer, statistics);
+
+  const auto describe = [&] {
+    return wire::NodeInfo{.address = address,
+                          .version = NCN_VERSION,
+                          .supported_models = NamesOf(store),
+                          .sandbox_mode = config.sandbox_mode,
+                          .enforced_layers = layers,
+                          .statistics = SummaryOf(statistics.Snapshot().all),
+                          .input_bytes_max = std::uint64_t{config.message_mb_max} << 20,
+                          .subnet_id = config.subnet_id};
+  };
+  node::MemoryOutbox outbox({});
+  node::NodeSession session(
+      {.gateway_address = config.gateway_address,
+       .connection = {.payload_bytes_max = std::size_t{config.message_mb_max} << 20,
+                      .ca_file = config.tls_ca_file.value_or("")},
+       .slots = SlotsOf(config),
+       .queue_capacity = config.queue_depth},
+      *execution, outbox, describe,
+      [&](std::string_view nonce, std::string_view gateway, std::uint32_t version) {
+        return signing::SignChallenge(wallet, nonce, gateway, version);
+      },
+      StartUpLines());
+  ASSIGN_OR_RETURN(const auto control,
+                   node::ControlServer::Start(
+                       config.state_dir / "control.sock",
+                       {.statistics = [&] { return ReportOf(statistics.Snapshot()); },
+                        .node =
+                            [&] {
+                              const node::SessionState state = session.state();
+                              return node::NodeReport{.info = session.Describe(),
+                                                      .gateway_address = config.gateway_address,
+                                                      .connected = state.connected,
+                                                      .last_error = state.last_error,
+                                                      .reconnects = state.reconnects,
+                                                      .results_pending = outbox.usage().count};
+                            },
+                        .models = [&] { return ReportOf(store); }}));
+  Say(base::StrCat("Connecting to Gateway at ", config.gateway_address, "..."));
+  if (absl::Status status = session.Start(); !status.ok()) {
+    base::Log("node").info("{}", session.state().last_error);
+    return status;
+  }
+
+  WaitForStopSignal();
+  Say("Draining: finishing what runs, taking nothing new. A second signal ends the node at once.");
+  const std::jthread hurry([](std::stop_token) {
+    const int signal = WaitForStopSignal();
+    std::_Exit(128 + signal);  // The launcher ends every sandbox when this process is gone.
+  });
+  const bool complete = session.Drain(seconds(config.drain_timeout_seconds));
+  Say(telemetry::ToText(statistics.Snapshot()));
+  std::fflush(nullptr);
+  std::_Exit(complete ? 0 : 1);
+}
+
+}  // namespace
+}  // namespace ncn::apps
+
+int main(int argc, char** argv) {
+  const auto parsed = ncn::config::ParseNodeConfig(argc, argv, NCN_VERSION);
+  if (const auto* exit = std::get_if<ncn::config::ExitText>(&parsed)) {
+    return ncn::config::PrintExit(*exit);
+  }
+  const absl::Status status = ncn::apps::Run(std::get<ncn::config::NodeConfig>(parsed));
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "Error: %s\n", std::string(status.message()).c_str());
+  return 1;
+}
