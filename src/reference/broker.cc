@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_join.h"
@@ -12,6 +13,7 @@
 namespace ncn::reference {
 namespace {
 
+constexpr std::uint64_t kUnlimited = std::numeric_limits<std::uint64_t>::max();
 constexpr std::size_t kModelsNamedMax = 50;  // In a failure's text.
 
 std::size_t HashOf(const inference::InferenceRequest& request) {
@@ -64,6 +66,13 @@ absl::StatusOr<wire::TaskState> Broker::Submit(wire::SharedRequest request) {
     Finish(entry, unclaimed->response);
   } else if (!(nodes_.empty() && away_.empty()) && !ModelIsKnown(model)) {
     Fail(entry, ModelNotFound(model));
+  } else if (const std::uint64_t largest = LargestInput(model);
+             entry->second.request->input.bytes.size() > largest) {
+    Fail(entry,
+         {.kind = inference::FailureKind::kInputTooLarge,
+          .message = base::StrCat("The input has ", entry->second.request->input.bytes.size(),
+                                  " bytes; nodes with the model accept at most ", largest),
+          .cure = "Send less at once, or raise the nodes' limit"});
   } else {
     Enqueue(entry->second, /*first=*/false);
     DispatchWaiting(model);
@@ -210,6 +219,16 @@ bool Broker::ModelIsKnown(const std::string& model) const {
                      [&](const auto& entry) { return entry.second.models.contains(model); }) ||
          std::any_of(away_.begin(), away_.end(),
                      [&](const auto& entry) { return entry.second.second.contains(model); });
+}
+
+std::uint64_t Broker::LargestInput(const std::string& model) const {
+  std::uint64_t largest = 0;
+  for (const auto& [key, node] : nodes_) {
+    if (!node.models.contains(model)) continue;
+    const std::uint64_t stated = node.info.input_bytes_max;
+    largest = std::max(largest, stated == 0 ? kUnlimited : stated);
+  }
+  return largest == 0 ? kUnlimited : largest;  // Whoever is away may take it.
 }
 
 inference::Failure Broker::ModelNotFound(const std::string& model) const {

@@ -143,6 +143,8 @@ class Broker {
   void Publish(Task& task);
   void DispatchTo(const Node& node);
   bool ModelIsKnown(const std::string& model) const;
+  // The largest input that a connected node takes for the model.
+  std::uint64_t LargestInput(const std::string& model) const;
   inference::Failure ModelNotFound(const std::string& model) const;
   // The task, if this node has it.
   Tasks::iterator TaskOf(NodeKey node, const std::string& request_id);

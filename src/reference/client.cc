@@ -24,6 +24,11 @@ void SetDeadline(grpc::ClientContext& context, std::chrono::milliseconds timeout
   context.set_deadline(std::chrono::system_clock::now() + timeout);
 }
 
+// A gateway that shuts down cancels what is under way; this client never cancels what it waits for.
+bool GatewayIsAway(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsCancelled(status);
+}
+
 // Waits, unless a stop is requested.
 void Pause(std::chrono::milliseconds duration, std::stop_token stop) {
   std::mutex mutex;
@@ -102,7 +107,7 @@ class GatewayClient::Connection {
 
   // An error as the operator should see it.
   absl::Status Explain(const absl::Status& status) const {
-    if (!absl::IsUnavailable(status) && !absl::IsDeadlineExceeded(status)) return status;
+    if (!GatewayIsAway(status) && !absl::IsDeadlineExceeded(status)) return status;
     return absl::UnavailableError(base::StrCat("Failed to connect to Gateway at ", address_));
   }
 
@@ -148,7 +153,7 @@ absl::StatusOr<GatewayClient::Answer> GatewayClient::Infer(
     }
     if (status.ok()) continue;
     // A gateway that restarted does not know the task any more: hand it in again.
-    const bool again = absl::IsUnavailable(status) || (submitted && absl::IsNotFound(status));
+    const bool again = GatewayIsAway(status) || (submitted && absl::IsNotFound(status));
     const bool patient =
         submitted && !stop.stop_requested() && steady_clock::now() - heard_at < options.patience;
     if (!again || !patient) return connection_->Explain(status);

@@ -91,7 +91,9 @@ void NodeSessionCall::OnWriteDone(bool ok) {
   PostPump();
 }
 
-void NodeSessionCall::OnCancel() { Close(grpc::Status::CANCELLED); }
+void NodeSessionCall::OnCancel() {
+  Close({grpc::StatusCode::UNAVAILABLE, "the gateway is shutting down"});
+}
 
 void NodeSessionCall::OnDone() {
   std::shared_ptr<NodeSessionCall> self;

@@ -42,7 +42,9 @@ void TaskStream::OnWriteDone(bool ok) {
   PostPump();
 }
 
-void TaskStream::OnCancel() { Close(grpc::Status::CANCELLED); }
+void TaskStream::OnCancel() {
+  Close({grpc::StatusCode::UNAVAILABLE, "the gateway is shutting down"});
+}
 
 void TaskStream::OnDone() {
   std::shared_ptr<TaskStream> self;  // Outlives the lock.
