@@ -122,13 +122,16 @@ sandbox::SandboxCommand ColdScriptRunner::CommandFor(const ScriptTask& task,
   sandbox::SandboxCommand command{
       .argv = {environment_.python, "-s", task.script.inside_path, "--model",
                InsidePath(task.model), "--input", work(kInputFile), "--output", work(kOutputFile)},
-      .environment = {"PATH=/usr/bin:/bin", "HOME=/work", "TMPDIR=/tmp", "LANG=C.UTF-8",
-                      "PYTHONDONTWRITEBYTECODE=1", base::StrCat("PYTHONPATH=", kExecutorsInside),
-                      base::StrCat("NCN_CONTENT_TYPE=", request.input.content_type),
-                      base::StrCat("NCN_ACCEPT=", request.accept),
-                      base::StrCat("NCN_REQUEST_ID=", request.id.value()),
-                      base::StrCat("NCN_THREADS=", options_.threads),
-                      base::StrCat("NCN_OUTPUT_BYTES_MAX=", output_bytes_max)},
+      .environment =
+          {"PATH=/usr/bin:/bin", "HOME=/work", "TMPDIR=/tmp", "LANG=C.UTF-8",
+           "PYTHONDONTWRITEBYTECODE=1",
+           // Torch brings UCX, which would start a thread and write to stdout when imported.
+           "UCX_VFS_ENABLE=n", "UCX_LOG_LEVEL=fatal", base::StrCat("PYTHONPATH=", kExecutorsInside),
+           base::StrCat("NCN_CONTENT_TYPE=", request.input.content_type),
+           base::StrCat("NCN_ACCEPT=", request.accept),
+           base::StrCat("NCN_REQUEST_ID=", request.id.value()),
+           base::StrCat("NCN_THREADS=", options_.threads),
+           base::StrCat("NCN_OUTPUT_BYTES_MAX=", output_bytes_max)},
       .files = {{kInputFile, request.input.bytes}},
       .collect = {{kOutputFile, output_bytes_max}, {kReportFile, kReportBytesMax}},
       .wall_clock_max = remaining};

@@ -9,7 +9,7 @@ namespace ncn::executors {
 
 using inference::Failure;
 using inference::FailureKind;
-using nlohmann::json;
+using json = nlohmann::ordered_json;  // Steps stay in the order in which they were taken.
 
 namespace {
 

@@ -17,7 +17,7 @@ inline constexpr std::size_t kReportBytesMax = 64 * 1024;
 struct ExecutorReport {
   std::string content_type;                   // Of the output; empty when not said.
   std::optional<inference::Failure> failure;  // Set when the executor says that it failed.
-  std::vector<inference::StepTime> steps;     // Sorted by name.
+  std::vector<inference::StepTime> steps;     // As the executor ordered them.
 };
 
 // Reads a report, which is as untrusted as the code that wrote it: bounded, every text made

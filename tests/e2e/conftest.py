@@ -21,7 +21,7 @@ START_SECONDS_MAX = 60
 
 def environment(**changes: str) -> dict[str, str]:
     """Our environment without anything that configures a node, plus `changes`."""
-    kept = ("PATH", "HOME", "NCN_CACHE_DIR", "XDG_CACHE_HOME", "ASAN_OPTIONS")
+    kept = ("PATH", "HOME", "NCN_CACHE_DIR", "XDG_CACHE_HOME", "RUNTIME_IMAGE")
     return {k: v for k, v in os.environ.items() if k in kept} | changes
 
 
