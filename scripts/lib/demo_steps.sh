@@ -58,7 +58,7 @@ verify() {
   if build/bin/ncn verify "$forged" > /dev/null 2>&1 || node tests/interop/verify.mjs "$forged" > /dev/null 2>&1; then
     failed "checking that a forged copy of $name is refused" "It was accepted, which is a bug."
   fi
-  printf '%-36s genuine by ncn and by ethers; a forged copy is refused by both\n' "$name"
+  printf '%-42s genuine by ncn and by ethers; a forged copy is refused by both\n' "$name"
 }
 
 # stop_network: asks devnet to stop and waits until it, its gateway and its node have.
