@@ -171,9 +171,10 @@ void HeldProcess::CheckLimits() {
   if (std::max(stdout_.bytes_seen(), stderr_.bytes_seen()) > handles_.command.stream_bytes_max) {
     return End(OutcomeKind::kOutputLimit);
   }
+  // A folder of the host's is no memory of the sandbox.
+  const int work_folder = handles_.host_work_folder.empty() ? handles_.work_folder.get() : -1;
   if (handles_.cgroup == nullptr &&
-      MeasureTreeMemory(handles_.init_pid, handles_.work_folder.get()) >
-          handles_.limits.memory_bytes) {
+      MeasureTreeMemory(handles_.init_pid, work_folder) > handles_.limits.memory_bytes) {
     End(OutcomeKind::kMemoryLimit);
   }
 }

@@ -98,10 +98,18 @@ bool FinishNamespaces(const LaunchRequest& request, SetupJournal& journal) {
          journal.Begin(SetupStep::kCapabilities) && DropCapabilities(journal);
 }
 
+LaunchReport Held(const Payload& payload, int listener) {
+  LaunchReport held;
+  held.kind = ReportKind::kHeld;
+  held.listener = listener;
+  held.landlock_abi = static_cast<std::uint8_t>(payload.landlock_abi);
+  held.steps = payload.journal.steps();
+  return held;
+}
+
 bool ConfinePayload(Payload& payload) {
   SetupJournal& journal = payload.journal;
   ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-  if (!journal.Begin(SetupStep::kRlimits) || !SetRlimits(payload.request, journal)) return false;
   if (payload.request.landlock) {
     if (!journal.Begin(SetupStep::kLandlock)) return false;
     payload.landlock_abi = LandlockAbi();
@@ -110,7 +118,17 @@ bool ConfinePayload(Payload& payload) {
         RestrictWithLandlock(payload.landlock_abi, payload.request.landlock_paths, failed);
     if (error != 0) return journal.Fail(error, failed);
   }
-  return true;
+  if (!journal.Begin(SetupStep::kDescriptors)) return false;
+  if (CloseRange(kControl + 1, ~0U) != 0) return journal.FailErrno("close_range");
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+#ifdef NCN_SANITIZED
+  // AddressSanitizer maps more than any RLIMIT_AS: let it map what the rest needs before.
+  (void)Encode(Held(payload, 0));
+#endif
+  // From here on there may be no address space left to allocate from.
+  return journal.Begin(SetupStep::kRlimits) && SetRlimits(payload.request, journal);
 }
 
 // The payload, until it becomes the command. Shares its memory with the mini-init, which stands
@@ -119,24 +137,12 @@ int RunPayload(void* argument) {
   Payload& payload = *static_cast<Payload*>(argument);
   SetupJournal& journal = payload.journal;
   int listener = -1;
-  if (!ConfinePayload(payload) || !journal.Begin(SetupStep::kDescriptors)) GiveUp(journal);
-  if (CloseRange(kControl + 1, ~0U) != 0) {
-    journal.FailErrno("close_range");
-    GiveUp(journal);
-  }
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  if (!journal.Begin(SetupStep::kSeccomp) || !InstallSeccomp(payload.bpf, &listener, journal)) {
+  if (!ConfinePayload(payload) || !journal.Begin(SetupStep::kSeccomp) ||
+      !InstallSeccomp(payload.bpf, &listener, journal)) {
     GiveUp(journal);
   }
   journal.Done();
-  LaunchReport held;
-  held.kind = ReportKind::kHeld;
-  held.listener = listener;
-  held.landlock_abi = static_cast<std::uint8_t>(payload.landlock_abi);
-  held.steps = journal.steps();
-  Send(held);
+  Send(Held(payload, listener));
 
   char byte = 0;
   if (::read(kControl, &byte, 1) != 1 || byte != kGo) ::_exit(kSetupFailed);

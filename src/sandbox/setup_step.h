@@ -23,9 +23,9 @@ enum class SetupStep : std::uint8_t {
   kPrivileges,    // no_new_privs.
   kCapabilities,  // Dropping every set.
   kPayload,       // Making the process that becomes the command.
-  kRlimits,
   kLandlock,
   kDescriptors,  // Closing everything but the standard streams.
+  kRlimits,
   kSeccomp,
   kExecute,  // execve of the command, after release.
 };

@@ -159,7 +159,7 @@ TEST(SandboxTest, PermissiveWithoutAnyNamespaceStillFilesAndLimits) {
   ASSERT_TRUE(attack.ok()) << attack.status();
   EXPECT_EQ(attack->violation.name, "ptrace");
   ASSERT_TRUE(passwd.ok()) << passwd.status();
-  EXPECT_EQ(passwd->exit_code, 1);
+  EXPECT_EQ(passwd->Describe(), "exit code 1") << passwd->stderr_tail;
 }
 
 TEST(SandboxTest, DisabledKeepsWallClockAndWorkspace) {
