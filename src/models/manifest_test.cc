@@ -150,6 +150,23 @@ TEST(ManifestTest, SaysWhereTextIsNotToml) {
   EXPECT_THAT(Error(std::string("\0\0", 2)), HasSubstr("is not TOML"));
 }
 
+// Debian's toml++ 3.3 asserts on these, or runs into undefined behaviour without assertions.
+TEST(ManifestTest, SurvivesTextThatBreaksTheParsersInvariants) {
+  for (const char* text : {"[\n", "[\nmodel]", "[[\n", "[ \n]", "\u00e9 = 1", "a = \u00e9",
+                           "a \ufefb= 1", "[model]\u3001"}) {
+    EXPECT_THAT(Error(text), HasSubstr("is not TOML")) << text;
+  }
+}
+
+TEST(ManifestTest, TakesLettersOfAllLanguagesInTexts) {
+  const absl::StatusOr<Manifest> manifest = ParseManifest(
+      "[model] # \u00e9\u00e8\nname = \"\u00fcml\u00e4ut\"\n"
+      "description = \"\"\"a\\\n \u00e9\"\"\"");
+  ASSERT_TRUE(manifest.ok()) << manifest.status();
+  EXPECT_EQ(manifest->name, "\u00fcml\u00e4ut");
+  EXPECT_EQ(manifest->description, "a\u00e9");
+}
+
 TEST(ManifestTest, BoundsSizeAndNesting) {
   EXPECT_THAT(Error(std::string(kManifestBytesMax + 1, '\n')), HasSubstr("at most 262144"));
   std::string dotted = "[architecture]\na";

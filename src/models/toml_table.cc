@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 #include <sstream>
 #include <utility>
 
@@ -85,12 +86,17 @@ absl::StatusOr<toml::table> ParseToml(std::string_view text) {
                        " dots, which could be keys nested that deep; break the line"));
     }
   }
-  toml::parse_result result = toml::parse(text);
-  if (result) return std::move(result).table();
-  const toml::source_position where = result.error().source().begin;
+  std::optional<toml::parse_result> result;
+  try {
+    result = toml::parse(text);
+  } catch (const BrokenTomlInvariant&) {
+    return absl::InvalidArgumentError("is not TOML, in a way that the parser cannot place");
+  }
+  if (*result) return std::move(*result).table();
+  const toml::source_position where = result->error().source().begin;
   return absl::InvalidArgumentError(
       base::StrCat("is not TOML at line ", where.line, ", column ", where.column, ": ",
-                   absl::CHexEscape(base::ToAbsl(result.error().description().substr(0, 200)))));
+                   absl::CHexEscape(base::ToAbsl(result->error().description().substr(0, 200)))));
 }
 
 bool TomlTable::Has(std::string_view key) const { return Find(key) != nullptr; }

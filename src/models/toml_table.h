@@ -6,13 +6,9 @@
 #include <string_view>
 #include <vector>
 
-// Nothing of a manifest nests deeper; a hostile one must not exhaust the stack.
-#define TOML_EXCEPTIONS 0
-#define TOML_MAX_NESTED_VALUES 8
-#include <toml++/toml.h>
-
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "models/tomlplusplus.h"
 
 namespace ncn::models {
 
