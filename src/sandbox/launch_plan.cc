@@ -36,6 +36,12 @@ constexpr std::array kOpenDevices = {"/dev/null", "/dev/zero", "/dev/full", "/de
 // by the control group or the watchdog; this bounds what a bug can map.
 constexpr std::uint64_t kAddressSpaceFactor = 4;
 constexpr std::uint64_t kAddressSpaceBase = 8ULL << 30;
+#ifdef NCN_SANITIZED
+// AddressSanitizer has mapped more than any bound before the command begins.
+constexpr bool kBoundAddressSpace = false;
+#else
+constexpr bool kBoundAddressSpace = true;
+#endif
 constexpr std::uint64_t kLockedBytesMax = 64 << 10;
 
 // Whether the sandbox's host user may read what is at `seen`, as far as the mode tells.
@@ -163,7 +169,9 @@ void PlanCommon(LaunchRequest& request, const inference::ExecutionLimits& limits
     request.landlock_paths.push_back({path, LandlockAccess::kDevice});
   }
   const auto cpu = static_cast<std::uint64_t>(limits.cpu_time.count());
-  const std::uint64_t address_space = limits.memory_bytes * kAddressSpaceFactor + kAddressSpaceBase;
+  const std::uint64_t address_space =
+      kBoundAddressSpace ? limits.memory_bytes * kAddressSpaceFactor + kAddressSpaceBase
+                         : RLIM_INFINITY;
   const std::uint64_t processes = limits.processes + 1ULL;  // The mini-init is one.
   request.rlimits = {
       {RLIMIT_AS, address_space, address_space},

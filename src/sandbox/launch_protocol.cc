@@ -12,11 +12,13 @@ constexpr std::uint8_t kRequestMagic = 0xa1;
 constexpr std::uint8_t kReportMagic = 0xb1;
 constexpr std::size_t kListMax = 1024;
 constexpr std::uint8_t kResourceMax = 15;
+constexpr std::size_t kUsualBytes = 1024;  // One allocation for a report.
 
 // Field by field, in one order for both directions: a Visit function below is called with a Writer
 // to encode and with a Reader to decode.
 class Writer {
  public:
+  Writer() { bytes_.reserve(kUsualBytes); }
   template <typename T>
   requires std::is_integral_v<T>
   void Number(const T& value) {

@@ -113,6 +113,10 @@ std::string_view LimitName(std::uint8_t resource) {
   }
 }
 
+std::string LimitText(std::uint64_t value) {
+  return value == RLIM_INFINITY ? "unlimited" : std::to_string(value);
+}
+
 // Every mount that there may be, with the options that it must have at least.
 std::map<std::string, std::vector<std::string>> WantedMounts(const LaunchRequest& request) {
   std::map<std::string, std::vector<std::string>> wanted;
@@ -224,7 +228,7 @@ absl::Status VerifyRlimits(std::string_view limits, const LaunchRequest& request
     std::istringstream values(std::string(limits.substr(at + name.size(), kLimitLineBytesMax)));
     std::string soft, hard;
     values >> soft >> hard;
-    if (soft != std::to_string(wanted.soft) || hard != std::to_string(wanted.hard)) {
+    if (soft != LimitText(wanted.soft) || hard != LimitText(wanted.hard)) {
       return Differs(name, base::StrCat(soft, " and ", hard),
                      base::StrCat(wanted.soft, " and ", wanted.hard));
     }

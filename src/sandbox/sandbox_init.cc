@@ -123,11 +123,6 @@ bool ConfinePayload(Payload& payload) {
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
-#ifdef NCN_SANITIZED
-  // AddressSanitizer maps more than any RLIMIT_AS: let it map what the rest needs before.
-  (void)Encode(Held(payload, 0));
-#endif
-  // From here on there may be no address space left to allocate from.
   return journal.Begin(SetupStep::kRlimits) && SetRlimits(payload.request, journal);
 }
 
