@@ -124,7 +124,7 @@ absl::Status NamespaceSandbox::Prepare(const SandboxPolicy& policy, const Sandbo
   }
   handles.request.landlock = concessions.landlock;
   handles.request.fail_step = fail_step_;
-  handles.limits = policy.limits();
+  handles.limits = LimitsOfRun(policy.limits(), command);
   handles.missing = concessions.missing;
   if (cgroups_ != nullptr) {
     ASSIGN_OR_RETURN(handles.cgroup, cgroups_->Make(policy.limits()));

@@ -225,8 +225,9 @@ absl::StatusOr<std::unique_ptr<SandboxedProcess>> UnconfinedSandbox::Start(
   const std::vector<SandboxCommand::InputFile> files = std::move(command.files);
   for (std::string& text : command.argv) text = TranslateToHost(policy, folder, text);
   for (std::string& text : command.environment) text = TranslateToHost(policy, folder, text);
-  auto process = std::make_unique<UnconfinedProcess>(folder, std::move(work_folder),
-                                                     policy.limits(), std::move(command));
+  const inference::ExecutionLimits limits = LimitsOfRun(policy.limits(), command);
+  auto process = std::make_unique<UnconfinedProcess>(folder, std::move(work_folder), limits,
+                                                     std::move(command));
   const base::UniqueFd place(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   RETURN_IF_ERROR(PlaceFiles(place.get(), files, {::geteuid(), ::getegid()}));
   return std::unique_ptr<SandboxedProcess>(std::move(process));
