@@ -5,6 +5,7 @@
 #include "base/logging.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "node/polling_conversation.h"
 #include "node/session.h"
 #include "node/stream_conversation.h"
 
@@ -74,7 +75,10 @@ absl::StatusOr<std::shared_ptr<Conversation>> NodeSession::MakeConversation(bool
                                         .state = [this] { return NodeStateNow(); },
                                         .acknowledged = [this] { NotifyWaiters(); },
                                         .sign = sign_};
-  if (polling) return absl::UnimplementedError("the gateway offers no Session stream");
+  if (polling) {
+    return std::make_shared<PollingConversation>(std::move(environment), std::move(channel),
+                                                 endpoint.Authority());
+  }
   auto stream = SessionStream::Open(std::move(channel),
                                     {.input_bytes_max = options_.connection.payload_bytes_max});
   return std::make_shared<StreamConversation>(std::move(environment), std::move(stream),

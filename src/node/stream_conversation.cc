@@ -108,9 +108,6 @@ absl::Status StreamConversation::HandleRequest(wire::SharedRequest request) {
   using Admission = Workload::Admission;
   switch (environment_.workload.Submit(std::move(request))) {
     case Admission::kAccepted:
-      ++received_;
-      Post({.body = wire::Progress{.request_id = id.value()}});
-      return absl::OkStatus();
     case Admission::kRunning:
       ++received_;
       return absl::OkStatus();

@@ -11,11 +11,13 @@
 #include "reference/broker.h"
 #include "reference/node_authority.h"
 #include "reference/node_session.h"
+#include "reference/polling_nodes.h"
 #include "reference/workers.h"
 
 namespace ncn::reference {
 
-// GatewayComputeService over a broker.
+// GatewayComputeService over a broker: the Session stream, and polling. ReceiveTask, which is
+// polling once more as a stream, is left out and answers UNIMPLEMENTED.
 class ComputeService final : public v2::GatewayComputeService::CallbackService {
  public:
   struct Options {
@@ -39,6 +41,18 @@ class ComputeService final : public v2::GatewayComputeService::CallbackService {
 
   grpc::ServerBidiReactor<v2::NodeMessage, v2::GatewayMessage>* Session(
       grpc::CallbackServerContext* context) override;
+  grpc::ServerUnaryReactor* RegisterComputeNode(grpc::CallbackServerContext* context,
+                                                const v2::RegisterComputeNodeRequest* request,
+                                                v2::RegisterComputeNodeResponse* response) override;
+  grpc::ServerUnaryReactor* UpdateHeartbeat(grpc::CallbackServerContext* context,
+                                            const v2::UpdateHeartbeatRequest* request,
+                                            v2::UpdateHeartbeatResponse* response) override;
+  grpc::ServerUnaryReactor* GetTask(grpc::CallbackServerContext* context,
+                                    const v2::GetTaskRequest* request,
+                                    v2::GetTaskResponse* response) override;
+  grpc::ServerUnaryReactor* SubmitResult(grpc::CallbackServerContext* context,
+                                         const v2::SubmitResultRequest* request,
+                                         v2::SubmitResultResponse* response) override;
 
  private:
   std::vector<std::shared_ptr<NodeSessionCall>> Calls();
@@ -49,6 +63,7 @@ class ComputeService final : public v2::GatewayComputeService::CallbackService {
   const base::Clock& clock_;
   std::optional<NodeAuthority> authority_;  // Constant once open_.
   std::atomic<bool> open_ = false;
+  PollingNodes polling_;
 
   std::mutex mutex_;
   std::vector<std::weak_ptr<NodeSessionCall>> calls_;

@@ -6,7 +6,8 @@
 #include "base/logging.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
-#include "signing/result_signature.h"
+#include "reference/result_intake.h"
+#include "signing/address.h"
 #include "wire/channel.h"
 #include "wire/codec.h"
 
@@ -134,7 +135,7 @@ absl::Status NodeSessionCall::Handle(wire::NodeMessage message) {
   } else if (const auto* progress = std::get_if<wire::Progress>(&message.body)) {
     broker.Progress(attached_, *progress);
   } else if (const auto* response = std::get_if<wire::SharedResponse>(&message.body)) {
-    HandleResponse(*response);
+    Send(TakeResponse(broker, attached_, address_, *response));
   } else if (const auto* reject = std::get_if<wire::Reject>(&message.body)) {
     broker.Reject(attached_, *reject);
   } else if (const auto* goodbye = std::get_if<wire::Goodbye>(&message.body)) {
@@ -154,7 +155,7 @@ absl::Status NodeSessionCall::HandleHello(const wire::Hello& hello, std::uint64_
   RETURN_IF_ERROR(environment_.authority.Verify(challenge_.nonce, authority_,
                                                 hello.protocol_version, hello.info.address,
                                                 hello.wallet_proof));
-  address_ = hello.info.address;
+  address_ = signing::EthereumAddress::Parse(hello.info.address)->ToString();  // One spelling.
   Send(wire::Welcome{.session_id = base::HexEncode(RandomBytes().substr(0, 8)),
                      .heartbeat_interval = environment_.heartbeat_interval,
                      .message_bytes_max = environment_.message_bytes_max,
@@ -162,8 +163,10 @@ absl::Status NodeSessionCall::HandleHello(const wire::Hello& hello, std::uint64_
   base::Log("reference")
       .info("node {} connected, sandbox {}, models {}", address_, hello.info.sandbox_mode,
             hello.info.supported_models.size());
-  attached_ = environment_.broker.Attach(hello.info, shared_from_this(), credits, hello.running,
-                                         hello.unacknowledged);
+  wire::NodeInfo info = hello.info;
+  info.address = address_;
+  attached_ = environment_.broker.Attach(std::move(info), shared_from_this(), credits,
+                                         hello.running, hello.unacknowledged);
   bool gone = false;
   {
     std::lock_guard lock(mutex_);
@@ -172,27 +175,6 @@ absl::Status NodeSessionCall::HandleHello(const wire::Hello& hello, std::uint64_
   }
   if (gone) environment_.broker.Detach(attached_);
   return absl::OkStatus();
-}
-
-void NodeSessionCall::HandleResponse(const wire::SharedResponse& response) {
-  const std::string& id = response->request_id.value();
-  if (response->ok()) {
-    const wire::SharedRequest request = environment_.broker.Request(id);
-    const auto signer = request != nullptr ? signing::VerifyResponseTo(*request, *response)
-                                           : signing::VerifyResponse(*response);
-    std::string why;
-    if (!signer.ok()) {
-      why = std::string(base::ToStd(signer.status().message()));
-    } else if (signer->ToString() != address_) {
-      why = base::StrCat("it was signed by ", signer->ToString(), ", not by the session's node");
-    }
-    if (!why.empty()) {
-      environment_.broker.Distrust(attached_, id, why);
-      Send(wire::ResultAck{id, wire::AckVerdict::kRefused, why});
-      return;
-    }
-  }
-  Send(wire::ResultAck{id, environment_.broker.Complete(attached_, response), ""});
 }
 
 void NodeSessionCall::Send(wire::GatewayMessage message) {

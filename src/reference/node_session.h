@@ -64,7 +64,6 @@ class NodeSessionCall final : public grpc::ServerBidiReactor<v2::NodeMessage, v2
   void HandleIncoming();
   absl::Status Handle(wire::NodeMessage message);
   absl::Status HandleHello(const wire::Hello& hello, std::uint64_t credits);
-  void HandleResponse(const wire::SharedResponse& response);
   void Send(wire::GatewayMessage message);
   void Pump();
   void PostPump();

@@ -1,8 +1,6 @@
 // A node's session and the reference gateway against each other, over loopback.
 #include <atomic>
 #include <future>
-#include <optional>
-#include <set>
 #include <thread>
 
 #include "session_fixture.h"
@@ -271,21 +269,12 @@ TEST_F(SessionTest, RequestOfANodeThatStaysAwayEndsInATypedFailure) {
 TEST_F(SessionTest, GatewayNeverSendsMoreThanItWasGranted) {
   std::mutex mutex;
   std::uint64_t credits = 0;
-  std::set<std::string> unanswered;
-  std::size_t most = 0;
   reference::GatewayOptions options = DefaultGateway();
   bool rejected = false;
   options.observer = [&](const std::string&, const wire::NodeMessage& message) {
     std::lock_guard lock(mutex);
     EXPECT_GE(message.credits, credits) << "credits fell within a session";
     credits = message.credits;
-    if (const auto* progress = std::get_if<wire::Progress>(&message.body)) {
-      unanswered.insert(progress->request_id);
-      most = std::max(most, unanswered.size());
-    }
-    if (const auto* response = std::get_if<wire::SharedResponse>(&message.body)) {
-      unanswered.erase((*response)->request_id.value());
-    }
     rejected |= std::holds_alternative<wire::Reject>(message.body);
   };
   StartGateway(options);
@@ -305,8 +294,7 @@ TEST_F(SessionTest, GatewayNeverSendsMoreThanItWasGranted) {
     }
   }
   std::lock_guard lock(mutex);
-  EXPECT_FALSE(rejected);
-  EXPECT_LE(most, 3U);
+  EXPECT_FALSE(rejected) << "the node counts what arrives and rejects what it did not grant";
 }
 
 TEST_F(SessionTest, RefusesANodeWhoseProofIsOfAnotherWallet) {
@@ -483,6 +471,65 @@ TEST_F(SessionTest, NewModelsAreAnnouncedToTheGateway) {
   while (!client->Infer(MakeRequest("a" + std::to_string(attempt), "x", "later"))->response->ok()) {
     ASSERT_LT(++attempt, 100000);
   }
+}
+
+// A gateway that answers UNIMPLEMENTED to Session.
+class PollingTest : public SessionTest {
+ protected:
+  void SetUp() override {
+    reference::GatewayOptions options = DefaultGateway();
+    options.offer_session = false;
+    StartGateway(options);
+  }
+};
+
+TEST_F(PollingTest, NodeFallsBackToSingleCalls) {
+  TestNode node(gateway->address(), 2, 4);
+  ASSERT_TRUE(node.Start().ok());
+  const auto client = Client();
+  for (int r = 0; r < 10; ++r) {
+    const auto answer = client->Infer(MakeRequest("r" + std::to_string(r)));
+    ASSERT_TRUE(answer.ok()) << answer.status();
+    ASSERT_TRUE(answer->response->ok());
+    EXPECT_EQ(answer->signer, node.wallet.address().ToString());
+  }
+  EXPECT_TRUE(node.session->Drain(seconds(60)));
+}
+
+TEST_F(PollingTest, CancelArrivesWithTheHeartbeat) {
+  TestNode node(gateway->address());
+  node.execution.Hold();
+  ASSERT_TRUE(node.Start().ok());
+  std::stop_source stop;
+  auto answer = std::async(std::launch::async,
+                           [&] { return Client()->Infer(MakeRequest("r1"), stop.get_token()); });
+  ASSERT_TRUE(node.execution.started.Wait());
+  stop.request_stop();
+  EXPECT_TRUE(node.execution.stopped.Wait());
+  EXPECT_EQ(answer.get()->response->failure().kind, FailureKind::kCancelled);
+}
+
+TEST_F(PollingTest, RefusesANodeWhoseProofIsOfAnotherWallet) {
+  TestNode node(gateway->address());
+  const signing::Wallet other = MakeWallet();
+  node.sign = [&](std::string_view nonce, std::string_view gateway_name, std::uint32_t version) {
+    return signing::SignChallenge(other, nonce, gateway_name, version);
+  };
+  EXPECT_EQ(node.Start().code(), absl::StatusCode::kUnauthenticated);
+}
+
+TEST_F(PollingTest, WorkThatIsHandedBackGoesToAnotherNode) {
+  TestNode leaving(gateway->address(), 1, 4);
+  leaving.execution.Hold();
+  ASSERT_TRUE(leaving.Start().ok());
+  auto answer = std::async(std::launch::async, [&] { return Client()->Infer(MakeRequest("r1")); });
+  ASSERT_TRUE(leaving.execution.started.Wait());
+  TestNode other(gateway->address());
+  ASSERT_TRUE(other.Start().ok());
+  EXPECT_FALSE(leaving.session->Drain(milliseconds(1)));
+  const auto result = answer.get();
+  ASSERT_TRUE(result.ok() && result->response->ok());
+  EXPECT_EQ(result->signer, other.wallet.address().ToString());
 }
 
 }  // namespace
