@@ -1,7 +1,8 @@
 """How long the node takes to start, and what it costs while it idles.
 
-Starts a gateway, then the node against it `--runs` times: from exec to the line that it is ready.
-The last node then idles for `--idle-seconds`; its resident memory and CPU time are the kernel's.
+Starts a gateway, then the node against it `--runs` times: from exec to the line that it
+is ready. The last node then idles for `--idle-seconds`; its resident memory and CPU
+time are the kernel's.
 """
 
 import argparse

@@ -59,6 +59,13 @@ Failure UnreportedFailure(const SandboxOutcome& outcome) {
         "Put the files that the model needs into its own folder; the sandbox gives it no others.",
         LastLine(outcome.stderr_tail)};
   }
+  for (const std::string_view words : {"File too large", "No space left on device"}) {
+    if (outcome.stderr_tail.find(words) != std::string::npos) {
+      return {FailureKind::kOutputTooLarge, "what the executor wrote is larger than the limit",
+              "Ask for fewer outputs, or raise --max-message-mb on the node.",
+              LastLine(outcome.stderr_tail)};
+    }
+  }
   return {FailureKind::kExecutorCrashed,
           base::StrCat("Sandbox execution failed: ", outcome.Describe()),
           "Check that the model, its executor and the input fit together.",

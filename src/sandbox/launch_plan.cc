@@ -200,6 +200,14 @@ SandboxIdentity IdentityForCaller() {
   return {::geteuid(), ::getegid()};
 }
 
+inference::ExecutionLimits LimitsOfRun(inference::ExecutionLimits limits,
+                                       const SandboxCommand& command) {
+  if (command.wall_clock_max.count() > 0) {
+    limits.wall_clock = std::min(limits.wall_clock, command.wall_clock_max);
+  }
+  return limits;
+}
+
 absl::Status CheckCommand(const SandboxCommand& command) {
   if (command.argv.empty() || command.argv[0].empty() || command.argv[0].front() != '/') {
     return absl::InvalidArgumentError("a sandboxed command needs the absolute path of its program");

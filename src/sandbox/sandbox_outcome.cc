@@ -1,5 +1,6 @@
 #include "sandbox/sandbox_outcome.h"
 
+#include <cmath>
 #include <cstring>
 
 #include "base/strings.h"
@@ -13,10 +14,11 @@ std::string SignalName(int signal) {
 }
 
 // "300s", or "0.25s" below whole seconds.
+// To the tenth below ten seconds, to the second above: what a person set, whatever microseconds of
+// a deadline had passed before.
 std::string Seconds(std::chrono::microseconds time) {
-  const auto whole = std::chrono::duration_cast<std::chrono::seconds>(time).count();
-  if (whole >= 10) return base::StrCat(whole, "s");
-  return base::StrCat(static_cast<double>(time.count() / 10000) / 100.0, "s");
+  const double tenths = std::round(static_cast<double>(time.count()) / 100'000.0);
+  return base::StrCat(tenths >= 100 ? std::round(tenths / 10) : tenths / 10, "s");
 }
 
 }  // namespace

@@ -219,6 +219,12 @@ UnconfinedSandbox::UnconfinedSandbox() {
 absl::StatusOr<std::unique_ptr<SandboxedProcess>> UnconfinedSandbox::Start(
     const SandboxPolicy& policy, SandboxCommand command) {
   RETURN_IF_ERROR(CheckCommand(command));
+  if (!policy.uses_host_system()) {
+    return absl::FailedPreconditionError(
+        base::StrCat("SANDBOX_MODE=disabled cannot run the programs of the image ", policy.root(),
+                     ": they need its libraries in their place. Use a virtual environment of this "
+                     "machine (PYTHON_EXECUTOR_PATH), or another mode"));
+  }
   std::string folder = "/tmp/ncn-work-XXXXXX";
   if (::mkdtemp(folder.data()) == nullptr) return base::ErrnoStatus(errno, "mkdtemp in /tmp");
   base::UniqueFd work_folder(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));

@@ -27,6 +27,7 @@ absl::Status BadAddress(std::string_view address, std::string_view why) {
 
 bool IsHost(std::string_view host, bool bracketed) {
   if (host.empty() || host.size() > kHostBytesMax) return false;
+  if (bracketed && host.find(':') == std::string_view::npos) return false;  // IPv6 only.
   return std::all_of(host.begin(), host.end(), [&](char c) {
     const bool alphanumeric =
         (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');

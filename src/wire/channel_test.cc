@@ -24,7 +24,7 @@ TEST(EndpointTest, RefusesWhatIsNoAddressAndShowsOne) {
   for (const char* address :
        {"", "http://", "127.0.0.1", "http://127.0.0.1", "ftp://a:1", "http://a:0", "http://a:65536",
         "http://a:1x", "http://a:-1", "http://:1", "http://a b:1", "http://a/path:1",
-        "http://[::1]", "http://user@host:1", "unix:/tmp/x", "http://a:1\n"}) {
+        "http://[::1]", "http://[a%b]:1", "http://user@host:1", "unix:/tmp/x", "http://a:1\n"}) {
     const auto endpoint = ParseEndpoint(address);
     EXPECT_EQ(endpoint.status().code(), absl::StatusCode::kInvalidArgument) << address;
     EXPECT_TRUE(absl::StrContains(endpoint.status().message(), "http://127.0.0.1:50051"))

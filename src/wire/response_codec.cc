@@ -116,11 +116,13 @@ absl::StatusOr<inference::Failure> DecodeFailure(v2::Failure&& failure) {
   RETURN_IF_ERROR(CheckText("failure.kind", failure.kind(), kNameBytesMax));
   RETURN_IF_ERROR(CheckText("failure.message", failure.message(), kTextBytesMax));
   RETURN_IF_ERROR(CheckText("failure.cure", failure.cure(), kTextBytesMax));
+  RETURN_IF_ERROR(CheckText("failure.detail", failure.detail(), kTextBytesMax));
   return inference::Failure{
       .kind = inference::FailureKindFromName(failure.kind())
                   .value_or(inference::FailureKind::kInternal),
       .message = CleanText(failure.message(), kTextBytesMax),
       .cure = CleanText(failure.cure(), kTextBytesMax),
+      .detail = CleanText(failure.detail(), kTextBytesMax),
   };
 }
 
@@ -160,6 +162,7 @@ void Encode(const inference::InferenceResponse& response, v2::InferenceResponse*
     out->mutable_failure()->set_kind(std::string(inference::Name(failure.kind)));
     out->mutable_failure()->set_message(CleanText(failure.message, kTextBytesMax));
     out->mutable_failure()->set_cure(CleanText(failure.cure, kTextBytesMax));
+    out->mutable_failure()->set_detail(CleanText(failure.detail, kTextBytesMax));
     return;
   }
   const inference::InferenceResult& result = response.result();

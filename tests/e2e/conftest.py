@@ -1,6 +1,7 @@
 """A real network on this machine, for tests that drive the programs as a user does.
 
-Needs release programs in build/bin (or $NCN_BIN) and the runtime image; `scripts/test` sees to both.
+Needs release programs in build/bin (or $NCN_BIN) and the runtime image, to both of
+which `scripts/test` sees.
 """
 
 import json
@@ -128,7 +129,8 @@ def write_scripted_model(models: Path, name: str, script: str) -> None:
     )
     (folder / "executor.py").write_text(script, encoding="utf-8")
     (folder / "model.toml").write_text(
-        f'[model]\nname = "{name}"\nformat = "safetensors"\n\n[executor]\nscript = "executor.py"\n',
+        f'[model]\nname = "{name}"\nformat = "safetensors"\n\n'
+        '[executor]\nscript = "executor.py"\n',
         encoding="utf-8",
     )
 

@@ -1,4 +1,4 @@
-"""The main job: one network in three formats, in a strict sandbox, signed and verified."""
+"""The main job: one network, three formats, strict sandbox, signed and verified."""
 
 import json
 import os

@@ -1,5 +1,6 @@
-"""Executors that misbehave: a typed error each, the node serves on, nothing is left behind."""
+"""Executors that misbehave: a typed error each, and nothing is left behind."""
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,9 +33,8 @@ SCRIPTS = {
         "OUTPUT_TOO_LARGE",
     ),
     "flood": ("while True:\n    print('x' * 65536)\n", "Sandbox execution failed"),
-    "link": (
-        GOOD
-        + "import os\nos.unlink(a.output)\nos.symlink('/etc/hostname', a.output)\n",
+    "folder": (
+        GOOD + "import os\nos.unlink(a.output)\nos.mkdir(a.output)\n",
         "EXECUTOR_PROTOCOL",
     ),
     "memory": ("b = []\nwhile True:\n    b.append(bytearray(1 << 20))\n", "MEMORY"),
@@ -116,20 +116,17 @@ def test_oversized_input_is_refused(
     assert network.infer("good", b"x").returncode == 0
 
 
-def test_a_removed_model_is_named_in_the_specifications_words(
+def test_a_removed_model_is_not_found_and_the_rest_is_served(
     start_network: Callable[..., Network], tmp_path: Path
 ) -> None:
     models = tmp_path / "models"
-    models.mkdir()
     write_scripted_model(models, "good", GOOD)
-    header = b"{}"
-    file = models / "bark_semantic_model.safetensors"
-    file.write_bytes(len(header).to_bytes(8, "little") + header)
+    write_scripted_model(models, "gone", GOOD)
     network = start_network(models)
-    file.unlink()
-    result = network.infer("bark_semantic", b"hello")
-    expected = f"Error: Model bark_semantic_model.pt not found at {models}/bark_semantic_model.pt"
-    assert expected in result.stderr
+    assert network.infer("gone", b"hello").returncode == 0
+    shutil.rmtree(models / "gone")
+    # Whether the node or, after the next heartbeat, the gateway says so.
+    assert "MODEL_NOT_FOUND" in network.infer("gone", b"hello").stderr
     assert network.infer("good", b"hello").returncode == 0
 
 

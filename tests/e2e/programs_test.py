@@ -1,4 +1,4 @@
-"""The programs by themselves: what they print, what they refuse, how they start and end."""
+"""The programs by themselves: what they print and refuse, how they start and end."""
 
 import re
 import signal

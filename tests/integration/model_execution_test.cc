@@ -1,0 +1,98 @@
+#include "execution/model_execution.h"
+
+#include <deque>
+
+#include "gtest/gtest.h"
+#include "models/testing_files.h"
+
+namespace ncn::execution {
+namespace {
+
+using executors::Outcome;
+using inference::Failure;
+using inference::FailureKind;
+using inference::InferenceResult;
+
+// Answers each run with the next of a list, and remembers which scripts ran.
+class ListedRunner final : public executors::ScriptRunner {
+ public:
+  Outcome Run(const executors::ScriptTask& task) override {
+    scripts.push_back(task.script.name);
+    Outcome outcome = std::move(outcomes.front());
+    outcomes.pop_front();
+    return outcome;
+  }
+
+  std::deque<Outcome> outcomes;
+  std::vector<std::string> scripts;
+};
+
+// A store and executor scripts on disk, with a runner that only pretends.
+class ModelExecutionTest : public testing::Test {
+ protected:
+  ModelExecutionTest() {
+    executors_.Write("generic_model_executor.py", "");
+    executors_.Write("semantic_model_executor.py", "");
+    const std::string header = R"({"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})";
+    model_bytes_ = models::LittleEndianBytes<std::uint64_t>(header.size()) + header + '\0';
+  }
+
+  inference::InferenceResponse Execute(const char* model, bool fallback = false) {
+    const auto selector = *executors::ExecutorSelector::Create(executors_.path());
+    ModelExecution execution(store_, selector, runner_, fallback, base::Clock::System());
+    return execution.Execute({.id = *inference::RequestId::Parse("r1"),
+                              .model = *inference::ModelId::Parse(model),
+                              .input = {"x", "text/plain"}},
+                             {});
+  }
+
+  const models::TestFolder executors_;
+  const models::TestFolder folder_;
+  const models::ModelStore store_{folder_.path()};
+  std::string model_bytes_;
+  ListedRunner runner_;
+};
+
+TEST_F(ModelExecutionTest, MissingModelIsNamedInTheSpecificationsWords) {
+  const Failure failure = Execute("bark_semantic").failure();
+  EXPECT_EQ(failure.kind, FailureKind::kModelNotFound);
+  EXPECT_EQ(failure.message, "Model bark_semantic_model.pt not found at " +
+                                 (folder_.path() / "bark_semantic_model.pt").native());
+}
+
+TEST_F(ModelExecutionTest, DamagedModelIsInvalidAndSaysWhy) {
+  folder_.Write("cut_model.safetensors", model_bytes_.substr(0, 20));
+  const Failure failure = Execute("cut").failure();
+  EXPECT_EQ(failure.kind, FailureKind::kModelInvalid);
+  EXPECT_NE(failure.message.find("cut_model.safetensors"), std::string::npos) << failure.message;
+}
+
+TEST_F(ModelExecutionTest, WronglyNamedModelIsInvalidAndSaysWhatItIs) {
+  folder_.Write("wrong_model.onnx", model_bytes_);
+  const Failure failure = Execute("wrong").failure();
+  EXPECT_EQ(failure.kind, FailureKind::kModelInvalid);
+  EXPECT_NE(failure.message.find("safetensors"), std::string::npos) << failure.message;
+}
+
+TEST_F(ModelExecutionTest, FallsBackOnlyWhenAllowedAndOnlyFromUnsupportedModels) {
+  folder_.Write("bark_semantic_model.safetensors", model_bytes_);
+  const Failure unsupported{.kind = FailureKind::kModelUnsupported, .message = "not this one"};
+
+  runner_.outcomes = {unsupported};
+  EXPECT_EQ(Execute("bark_semantic").failure().kind, FailureKind::kModelUnsupported);
+
+  runner_.outcomes = {Failure{.kind = FailureKind::kMemoryLimit}};
+  EXPECT_EQ(Execute("bark_semantic", true).failure().kind, FailureKind::kMemoryLimit);
+
+  runner_.scripts.clear();
+  runner_.outcomes = {unsupported, InferenceResult{.output = {"y", "text/plain"}}};
+  const inference::InferenceResponse response = Execute("bark_semantic", true);
+  ASSERT_TRUE(response.ok());
+  EXPECT_EQ(runner_.scripts,
+            (std::vector<std::string>{"semantic_model_executor.py", "generic_model_executor.py"}));
+  EXPECT_EQ(response.result().record.notes,
+            std::vector<std::string>{"semantic_model_executor.py: not this one"});
+}
+
+}  // namespace
+}  // namespace ncn::execution
