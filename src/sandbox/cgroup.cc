@@ -161,6 +161,12 @@ absl::Status SetLimitsV2(const std::string& folder, const inference::ExecutionLi
   return WriteSetting(folder, "pids.max", std::to_string(limits.processes + 1));
 }
 
+// One node may have several trees, and must not remove another's.
+std::string UniqueName() {
+  static std::atomic<int> counter = 0;
+  return base::StrCat(kPrefix, ::getpid(), "-", ++counter);
+}
+
 }  // namespace
 
 Cgroup::~Cgroup() {
@@ -185,7 +191,7 @@ bool Cgroup::Holds(std::string_view proc_cgroup) const {
 }
 
 absl::Status CgroupTree::UseVersion1(const std::string& mounts, const std::string& own) {
-  const std::string name = kPrefix + std::to_string(::getpid());
+  const std::string name = UniqueName();
   for (const char* controller : kControllersV1) {
     const std::optional<MountPoint> mount = FindMount(mounts, "cgroup", controller);
     std::string controllers;
@@ -222,7 +228,7 @@ absl::Status CgroupTree::UseVersion2(const std::string& mounts, const std::strin
   SweepLeftovers(parent);
   // A group with processes of its own may not share controllers out, except the root: the node
   // moves into a group beside those of its sandboxes.
-  const std::string name = kPrefix + std::to_string(::getpid());
+  const std::string name = UniqueName();
   const std::string folder = parent + "/" + name;
   if (::mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST) {
     return base::ErrnoStatus(errno, "mkdir of " + folder);
@@ -266,7 +272,9 @@ absl::StatusOr<std::unique_ptr<Cgroup>> CgroupTree::Make(const inference::Execut
   std::unique_ptr<Cgroup> group(new Cgroup(v2_));
   for (const Hierarchy& hierarchy : hierarchies_) {
     const std::string folder = hierarchy.folder + "/" + name;
-    if (::mkdir(folder.c_str(), 0755) != 0) return base::ErrnoStatus(errno, "mkdir of " + folder);
+    if (::mkdir(folder.c_str(), 0755) != 0) {
+      return base::ErrnoStatus(errno, "sandbox layer \"resource limits\": mkdir of " + folder);
+    }
     group->places_.push_back({folder, hierarchy.membership + "/" + name});
     RETURN_IF_ERROR(v2_ ? SetLimitsV2(folder, limits)
                         : SetLimitsV1(hierarchy.controller, folder, limits));

@@ -8,6 +8,7 @@
 #include "base/files.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "sandbox/probe.h"
 #include "sandbox_fixture.h"
 
 namespace ncn::sandbox {
@@ -160,6 +161,19 @@ TEST(SandboxTest, PermissiveWithoutAnyNamespaceStillFilesAndLimits) {
   EXPECT_EQ(attack->violation.name, "ptrace");
   ASSERT_TRUE(passwd.ok()) << passwd.status();
   EXPECT_EQ(passwd->Describe(), "exit code 1") << passwd->stderr_tail;
+}
+
+TEST(SandboxTest, TheProbeAgreesWithStrictMode) {
+  const std::vector<LayerProbe> layers = ProbeLayers(NCN_LAUNCHER);
+  EXPECT_GT(layers.size(), 10u);
+  EXPECT_EQ(StrictWouldRun(layers), Strict().Run(TestPolicy(), Shell("true")).ok());
+  for (const LayerProbe& layer : layers) {
+    EXPECT_TRUE(layer.available || !layer.cure.empty()) << layer.layer;
+  }
+  const std::vector<LayerProbe> broken = ProbeLayers("/no/such/launcher");
+  ASSERT_EQ(broken.size(), 1u);
+  EXPECT_FALSE(StrictWouldRun(broken));
+  EXPECT_THAT(broken[0].detail, HasSubstr("/no/such/launcher"));
 }
 
 TEST(SandboxTest, DisabledKeepsWallClockAndWorkspace) {
