@@ -140,6 +140,7 @@ class Broker {
   void Retry(Tasks::iterator task, inference::Failure failure, bool may_retry);
   void Finish(Tasks::iterator task, wire::SharedResponse response);
   void Fail(Tasks::iterator task, inference::Failure failure);
+  void GiveUpWaiting(Tasks::iterator task);
   void Publish(Task& task);
   void DispatchTo(const Node& node);
   bool ModelIsKnown(const std::string& model) const;

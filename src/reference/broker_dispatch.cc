@@ -102,37 +102,43 @@ void Broker::Tick() {
   std::erase_if(away_, [&](const auto& entry) {
     return now - entry.second.first > options_.reconnect_grace;
   });
-  std::vector<std::string> ids;
-  for (const auto& [id, task] : tasks_) ids.push_back(id);
-  for (const std::string& id : ids) {
-    const auto entry = tasks_.find(id);
-    if (entry == tasks_.end()) continue;
-    Task& task = entry->second;
-    if (task.lost_since && now - *task.lost_since > options_.reconnect_grace) {
-      Retry(entry,
-            {.kind = inference::FailureKind::kInternal,
-             .message = base::StrCat("The node ", task.update.node_address,
-                                     " had the request and has not come back"),
-             .cure = "Submit the request again; if this repeats, look at the node's log"},
-            /*may_retry=*/true);
-    } else if (task.node && !task.lost_since && now - task.since > options_.answer_timeout) {
-      const auto node = nodes_.find(*task.node);
-      if (node != nodes_.end()) node->second.link->SendCancel(id, "no answer in time");
-      Fail(entry, {.kind = inference::FailureKind::kTimeout,
-                   .message = base::StrCat("The node ", task.update.node_address,
-                                           " did not answer in time"),
-                   .cure = "Submit the request again, or raise the gateway's time limit"});
-    } else if (!task.node && now - task.since > options_.queue_timeout) {
-      const std::string& model = task.request->model.value();
-      if (!ModelIsKnown(model)) {
-        Fail(entry, ModelNotFound(model));
-      } else {
-        Fail(entry,
-             {.kind = inference::FailureKind::kQueueFull,
-              .message = base::StrCat("No node with the model '", model, "' became free in time"),
-              .cure = "Try again later, or connect more nodes"});
-      }
-    }
+  // Ids, for what ends one task may touch the others.
+  std::vector<std::string> due;
+  for (const auto& [id, task] : tasks_) {
+    const bool waits = !task.lost_since && now - task.since > (task.node ? options_.answer_timeout
+                                                                         : options_.queue_timeout);
+    const bool lost = task.lost_since && now - *task.lost_since > options_.reconnect_grace;
+    if (waits || lost) due.push_back(id);
+  }
+  for (const std::string& id : due) {
+    if (const auto task = tasks_.find(id); task != tasks_.end()) GiveUpWaiting(task);
+  }
+}
+
+void Broker::GiveUpWaiting(Tasks::iterator entry) {
+  const Task& task = entry->second;
+  const std::string& model = task.request->model.value();
+  if (task.lost_since) {
+    Retry(entry,
+          {.kind = inference::FailureKind::kInternal,
+           .message = base::StrCat("The node ", task.update.node_address,
+                                   " had the request and has not come back"),
+           .cure = "Submit the request again; if this repeats, look at the node's log"},
+          /*may_retry=*/true);
+  } else if (task.node) {
+    const auto node = nodes_.find(*task.node);
+    if (node != nodes_.end()) node->second.link->SendCancel(entry->first, "no answer in time");
+    Fail(entry,
+         {.kind = inference::FailureKind::kTimeout,
+          .message = base::StrCat("The node ", task.update.node_address, " did not answer in time"),
+          .cure = "Submit the request again, or raise the gateway's time limit"});
+  } else if (!ModelIsKnown(model)) {
+    Fail(entry, ModelNotFound(model));
+  } else {
+    Fail(entry,
+         {.kind = inference::FailureKind::kQueueFull,
+          .message = base::StrCat("No node with the model '", model, "' became free in time"),
+          .cure = "Try again later, or connect more nodes"});
   }
 }
 
