@@ -130,12 +130,7 @@ node::SessionCallbacks StartUpLines() {
                 Say(base::StrCat("✓ Registered with supported models: [",
                                  absl::StrJoin(models, ", ", quoted), "]"));
               },
-          .on_ready = [] { Say("✓ Compute Node ready for tasks"); },
-          .on_disconnected =
-              [](const absl::Status& why) {
-                base::Log("node").warn("lost the gateway, trying again: {}",
-                                       std::string(why.message()));
-              }};
+          .on_ready = [] { Say("✓ Compute Node ready for tasks"); }};
 }
 
 // What is configured and not to be had must not pass in silence.
@@ -226,7 +221,7 @@ absl::Status Run(const NodeConfig& config) {
         return signing::SignChallenge(wallet, nonce, gateway, version);
       },
       StartUpLines());
-  ASSIGN_OR_RETURN(const auto control,
+  ASSIGN_OR_RETURN(auto control,
                    node::ControlServer::Start(
                        config.state_dir / "control.sock",
                        {.statistics = [&] { return ReportOf(statistics.Snapshot()); },
@@ -255,8 +250,9 @@ absl::Status Run(const NodeConfig& config) {
   });
   const bool complete = session.Drain(seconds(config.drain_timeout_seconds));
   Say(telemetry::ToText(statistics.Snapshot()));
+  control.reset();
   std::fflush(nullptr);
-  std::_Exit(complete ? 0 : 1);
+  std::_Exit(complete ? 0 : 1);  // Nobody can join a thread that waits for a signal.
 }
 
 }  // namespace

@@ -144,7 +144,9 @@ void NodeSession::WithConversation(const std::function<void(Conversation&)>& wha
 }
 
 void NodeSession::Lost(const absl::Status& why) {
-  base::Log("node").warn("no session with {}: {}", options_.gateway_address, why.ToString());
+  // A node that leaves has nothing to regret.
+  const auto level = draining_ ? spdlog::level::debug : spdlog::level::warn;
+  base::Log("node").log(level, "no session with {}: {}", options_.gateway_address, why.ToString());
   {
     std::lock_guard lock(mutex_);
     state_.connected = false;
