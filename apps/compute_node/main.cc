@@ -221,26 +221,23 @@ absl::Status Run(const NodeConfig& config) {
         return signing::SignChallenge(wallet, nonce, gateway, version);
       },
       StartUpLines());
-  ASSIGN_OR_RETURN(auto control,
-                   node::ControlServer::Start(
-                       config.state_dir / "control.sock",
-                       {.statistics = [&] { return ReportOf(statistics.Snapshot()); },
-                        .node =
-                            [&] {
-                              const node::SessionState state = session.state();
-                              return node::NodeReport{.info = session.Describe(),
-                                                      .gateway_address = config.gateway_address,
-                                                      .connected = state.connected,
-                                                      .last_error = state.last_error,
-                                                      .reconnects = state.reconnects,
-                                                      .results_pending = outbox.usage().count};
-                            },
-                        .models = [&] { return ReportOf(store); }}));
+  ASSIGN_OR_RETURN(auto control, node::ControlServer::Start(
+                                     config.state_dir / "control.sock",
+                                     {.statistics = [&] { return ReportOf(statistics.Snapshot()); },
+                                      .node =
+                                          [&] {
+                                            const node::SessionState state = session.state();
+                                            return node::NodeReport{
+                                                .info = session.Describe(),
+                                                .gateway_address = config.gateway_address,
+                                                .connected = state.connected,
+                                                .last_error = state.last_error,
+                                                .reconnects = state.reconnects,
+                                                .results_pending = outbox.usage().count};
+                                          },
+                                      .models = [&] { return ReportOf(store); }}));
   Say(base::StrCat("Connecting to Gateway at ", config.gateway_address, "..."));
-  if (absl::Status status = session.Start(); !status.ok()) {
-    base::Log("node").info("{}", session.state().last_error);
-    return status;
-  }
+  RETURN_IF_ERROR(session.Start());
 
   WaitForStopSignal();
   Say("Draining: finishing what runs, taking nothing new. A second signal ends the node at once.");

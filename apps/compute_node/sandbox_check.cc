@@ -9,11 +9,6 @@ namespace ncn::apps {
 absl::StatusOr<std::vector<std::string>> CheckSandbox(
     sandbox::Sandbox& sandbox, const executors::RuntimeEnvironment& environment,
     const inference::ExecutionLimits& limits) {
-  if (sandbox.mode() == sandbox::SandboxMode::kDisabled) {
-    base::Log("sandbox").error(
-        "SANDBOX_MODE=disabled: strangers' code runs with this user's own rights. For developing "
-        "executors only; use strict for everything else.");
-  }
   sandbox::PolicyBuilder builder = executors::BasePolicy(environment);
   builder.SetLimits(limits);
   ASSIGN_OR_RETURN(const sandbox::SandboxPolicy policy, builder.Build());

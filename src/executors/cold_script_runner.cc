@@ -91,9 +91,7 @@ sandbox::PolicyBuilder BasePolicy(const RuntimeEnvironment& environment) {
   if (environment.venv.empty()) {
     builder.UseRootImage(environment.root.native());
   } else {
-    // A virtual environment holds absolute paths, so it keeps its own.
-    builder.UseHostSystem().AddReadOnlyExecutable(environment.venv.native(),
-                                                  environment.venv.native());
+    builder.UseHostSystem().AddReadOnlyExecutable(environment.venv.native(), kVenvInside);
   }
   return builder;
 }

@@ -28,8 +28,10 @@ absl::StatusOr<RuntimeEnvironment> RuntimeEnvironment::Locate(const fs::path& ex
   std::error_code error;
   const fs::path venv = fs::canonical(executors_path, error) / "venv";
   if (!error && fs::exists(venv / "bin" / "python3", error)) {
-    return RuntimeEnvironment{
-        .root = "/", .venv = venv, .python = (venv / "bin" / "python3").native(), .digest = ""};
+    return RuntimeEnvironment{.root = "/",
+                              .venv = venv,
+                              .python = base::StrCat(kVenvInside, "/bin/python3"),
+                              .digest = ""};
   }
   const fs::path root = fs::canonical(image, error);
   // The interpreter is a link within the image, so its target is not looked at from here.

@@ -7,6 +7,10 @@
 
 namespace ncn::executors {
 
+// Where a sandbox sees the virtual environment. Python finds what belongs to one from where its
+// interpreter is, so it may be elsewhere than it was made.
+inline constexpr char kVenvInside[] = "/venv";
+
 // What executor scripts run on: a root file system and the Python in it. Immutable.
 struct RuntimeEnvironment {
   std::filesystem::path root;  // The sandbox's root; "/" with a virtual environment.
