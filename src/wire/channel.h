@@ -26,6 +26,7 @@ inline constexpr std::size_t kMessageOverheadBytes = 1 << 20;
 // pings for abuse (too_many_pings).
 struct ConnectionOptions {
   std::size_t payload_bytes_max = 256ULL << 20;
+  std::chrono::milliseconds connect_timeout{std::chrono::seconds(10)};
   std::chrono::milliseconds keepalive_interval{std::chrono::seconds(20)};
   std::chrono::milliseconds keepalive_timeout{std::chrono::seconds(10)};
   std::filesystem::path ca_file;  // PEM; empty: the system's roots. For https only.
