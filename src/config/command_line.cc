@@ -33,6 +33,16 @@ const CLI::App* DeepestParsed(const CLI::App* app) {
   return app;
 }
 
+// "ncn wallet new": the app and the subcommands that the words of the command line ended in.
+std::string CommandPath(const CLI::App& app) {
+  const CLI::App* const deepest = DeepestParsed(&app);
+  std::string path = deepest->get_name();
+  for (const CLI::App* up = deepest; up != &app; up = up->get_parent()) {
+    path = base::StrCat(up->get_parent()->get_name(), " ", path);
+  }
+  return path;
+}
+
 std::vector<std::string> KnownWords(const CLI::App& app) {
   std::vector<std::string> words;
   for (const CLI::Option* option : app.get_options()) {
@@ -90,10 +100,7 @@ CommandLineResult ParseCommandLine(CLI::App& app, int argc, const char* const* a
   } catch (const CLI::CallForVersion& version) {
     return {.exit = {base::StrCat(version.what(), "\n"), 0}};
   } catch (const CLI::ParseError& error) {
-    return {.exit = {base::StrCat("Error: ", Describe(app, error), "\nTry '",
-                                  DeepestParsed(&app)->get_name().empty()
-                                      ? app.get_name()
-                                      : DeepestParsed(&app)->get_name(),
+    return {.exit = {base::StrCat("Error: ", Describe(app, error), "\nTry '", CommandPath(app),
                                   " --help'.\n"),
                      2}};
   }
