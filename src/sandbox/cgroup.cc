@@ -170,7 +170,7 @@ std::string UniqueName() {
 }  // namespace
 
 Cgroup::~Cgroup() {
-  procs_.clear();
+  members_.clear();
   for (const Place& place : places_) ::rmdir(place.folder.c_str());
 }
 
@@ -278,9 +278,10 @@ absl::StatusOr<std::unique_ptr<Cgroup>> CgroupTree::Make(const inference::Execut
     group->places_.push_back({folder, hierarchy.membership + "/" + name});
     RETURN_IF_ERROR(v2_ ? SetLimitsV2(folder, limits)
                         : SetLimitsV1(hierarchy.controller, folder, limits));
-    base::UniqueFd procs(::open((folder + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
-    if (!procs.valid()) return base::ErrnoStatus(errno, "open of cgroup.procs in " + folder);
-    group->procs_.push_back(std::move(procs));
+    const std::string path = folder + (v2_ ? "/cgroup.procs" : "/tasks");
+    base::UniqueFd members(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!members.valid()) return base::ErrnoStatus(errno, "open of " + path);
+    group->members_.push_back(std::move(members));
   }
   return group;
 }

@@ -20,8 +20,9 @@ class Cgroup {
   Cgroup(const Cgroup&) = delete;
   Cgroup& operator=(const Cgroup&) = delete;
 
-  // The open cgroup.procs of each hierarchy, for the launcher to write the mini-init's pid to.
-  const std::vector<base::UniqueFd>& procs() const { return procs_; }
+  // The open list of members of each hierarchy, by processes or (v1) by threads. A process of one
+  // thread that writes "0" to each joins the group; rights are those of who opened them.
+  const std::vector<base::UniqueFd>& members() const { return members_; }
   // How often a process was killed for memory.
   std::uint64_t MemoryKills() const;
   std::uint64_t PeakMemoryBytes() const;
@@ -38,7 +39,7 @@ class Cgroup {
 
   const bool v2_;
   std::vector<Place> places_;  // The first is the memory controller's.
-  std::vector<base::UniqueFd> procs_;
+  std::vector<base::UniqueFd> members_;
 };
 
 // The part of the machine's control groups that this node may make sandboxes' groups in.

@@ -18,7 +18,7 @@ namespace ncn::sandbox {
 inline constexpr std::size_t kMessageBytesMax = 128 << 10;
 inline constexpr std::size_t kPathBytesMax = 4095;
 inline constexpr std::size_t kCgroupsMax = 4;
-// Descriptors that come with a LaunchRequest: these, then its control groups' cgroup.procs.
+// Descriptors that come with a LaunchRequest: these, then the members of its control groups.
 inline constexpr std::size_t kControlFd = 0, kStdoutFd = 1, kStderrFd = 2, kSeccompFd = 3,
                              kFixedFds = 4;
 inline constexpr std::size_t kFdsMax = kFixedFds + kCgroupsMax;
@@ -84,7 +84,7 @@ struct LaunchRequest {
   std::vector<Rlimit> rlimits;
   bool landlock = true;
   std::vector<LandlockPath> landlock_paths;
-  std::uint8_t cgroups = 0;    // How many cgroup.procs descriptors follow the fixed ones.
+  std::uint8_t cgroups = 0;    // How many lists of members follow the fixed descriptors.
   std::uint8_t fail_step = 0;  // A test's: the SetupStep to refuse at. 0: none. Never weakens.
 
   bool operator==(const LaunchRequest&) const = default;

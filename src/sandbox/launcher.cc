@@ -31,7 +31,7 @@ constexpr char kOutOfMemoryFirst[] = "1000";
 pid_t CloneInto(std::uint32_t namespaces, base::UniqueFd& pidfd) {
   int fd = -1;
   clone_args arguments{};
-  // The cgroup namespace comes after the cgroup; see RunSandboxInit.
+  // The cgroup namespace comes after the cgroup; see JoinControlGroups.
   arguments.flags = (namespaces & ~static_cast<std::uint32_t>(CLONE_NEWCGROUP)) | CLONE_PIDFD;
   arguments.pidfd = reinterpret_cast<std::uintptr_t>(&fd);
   arguments.exit_signal = SIGCHLD;
@@ -133,6 +133,8 @@ class Launcher {
     if (::pipe2(mapped, O_CLOEXEC) != 0) return journal.FailErrno("pipe2");
     const base::UniqueFd mapped_read(mapped[0]), mapped_write(mapped[1]);
 
+    std::vector<int> cgroups;
+    for (std::size_t i = kFixedFds; i < fds.size(); ++i) cgroups.push_back(fds[i].get());
     base::UniqueFd pidfd;
     const pid_t pid = CloneInto(request.namespaces, pidfd);
     if (pid < 0) return journal.FailErrno("clone3");
@@ -140,14 +142,14 @@ class Launcher {
       ::close(mapped[1]);
       RunSandboxInit(
           request, bpf,
-          {fds[kControlFd].get(), fds[kStdoutFd].get(), fds[kStderrFd].get(), mapped[0]});
+          {fds[kControlFd].get(), fds[kStdoutFd].get(), fds[kStderrFd].get(), mapped[0], cgroups});
     }
     LaunchReport cloned;
     cloned.kind = ReportKind::kCloned;
     cloned.pid = pid;
     const int control = fds[kControlFd].get();
     bool placed = SendMessage(control, Encode(cloned), {pidfd.get()}).ok();
-    if (placed && !Place(request, pid, fds, journal)) {
+    if (placed && !Identify(request, pid, journal)) {
       (void)SendMessage(control, Encode(journal.Failure()), {});
       placed = false;
     }
@@ -156,22 +158,11 @@ class Launcher {
     return true;
   }
 
-  // Gives the new mini-init its identity and its place, before it may go on.
-  bool Place(const LaunchRequest& request, pid_t pid, const std::vector<base::UniqueFd>& fds,
-             SetupJournal& journal) {
-    if ((request.namespaces & CLONE_NEWUSER) != 0 &&
-        (!journal.Begin(SetupStep::kIdentity) || !MapIdentity(request, pid, journal))) {
-      return false;
-    }
-    if (!journal.Begin(SetupStep::kCgroup)) return false;
-    const std::string text = std::to_string(pid);
-    for (std::size_t i = kFixedFds; i < fds.size(); ++i) {
-      if (::write(fds[i].get(), text.data(), text.size()) < 0) {
-        return journal.FailErrno("write of cgroup.procs");
-      }
-    }
+  // Gives the new mini-init its identity, before it may go on.
+  bool Identify(const LaunchRequest& request, pid_t pid, SetupJournal& journal) {
     WriteProcFile(pid, "oom_score_adj", kOutOfMemoryFirst);  // Best effort: it before the node.
-    return true;
+    return (request.namespaces & CLONE_NEWUSER) == 0 ||
+           (journal.Begin(SetupStep::kIdentity) && MapIdentity(request, pid, journal));
   }
 
   // Collects ended mini-inits and tells their channels. Whether any was there.

@@ -128,7 +128,7 @@ absl::Status NamespaceSandbox::Prepare(const SandboxPolicy& policy, const Sandbo
   handles.missing = concessions.missing;
   if (cgroups_ != nullptr) {
     ASSIGN_OR_RETURN(handles.cgroup, cgroups_->Make(policy.limits()));
-    handles.request.cgroups = static_cast<std::uint8_t>(handles.cgroup->procs().size());
+    handles.request.cgroups = static_cast<std::uint8_t>(handles.cgroup->members().size());
   }
   ASSIGN_OR_RETURN(const int filter, FilterFile(policy.seccomp()));
   ASSIGN_OR_RETURN(auto channel, MessageSocketPair());
@@ -144,7 +144,7 @@ absl::Status NamespaceSandbox::Prepare(const SandboxPolicy& policy, const Sandbo
   handles.stderr_pipe = std::move(errors.read);
   std::vector<int> fds = {channel.second.get(), output.write.get(), errors.write.get(), filter};
   if (handles.cgroup != nullptr) {
-    for (const base::UniqueFd& procs : handles.cgroup->procs()) fds.push_back(procs.get());
+    for (const base::UniqueFd& list : handles.cgroup->members()) fds.push_back(list.get());
   }
   return launcher_->Launch(handles.request, fds);
 }

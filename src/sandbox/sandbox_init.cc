@@ -63,19 +63,31 @@ bool PlaceDescriptors(const InitDescriptors& given, SetupJournal& journal) {
   return CloseRange(kControl + 1, ~0U) == 0 || journal.FailErrno("close_range");
 }
 
-bool EnterNamespaces(const LaunchRequest& request, int mapped, MountTree& tree,
+// A thread that moves itself needs no lock on its process: moved by another, it would wait for
+// every processor to pass a quiescent state, milliseconds on a busy machine.
+bool JoinControlGroups(const LaunchRequest& request, const std::vector<int>& cgroups,
+                       SetupJournal& journal) {
+  const bool own_view = (request.namespaces & CLONE_NEWCGROUP) != 0;
+  if (cgroups.empty() && !own_view) return true;
+  if (!journal.Begin(SetupStep::kCgroup)) return false;
+  for (const int tasks : cgroups) {
+    if (::write(tasks, "0", 1) != 1) return journal.FailErrno("joining a control group");
+  }
+  // Only now, so that the namespace's root is the control group that was joined.
+  return !own_view || ::unshare(CLONE_NEWCGROUP) == 0 ||
+         journal.FailErrno("unshare of the cgroup namespace");
+}
+
+bool EnterNamespaces(const LaunchRequest& request, const InitDescriptors& given, MountTree& tree,
                      SetupJournal& journal) {
+  if (!JoinControlGroups(request, given.cgroups, journal)) return false;
   const bool own_mounts = (request.namespaces & CLONE_NEWNS) != 0;
   if (own_mounts && (!journal.Begin(SetupStep::kSources) || !tree.CloneSources())) return false;
   if (!journal.Begin(SetupStep::kIdentity)) return false;
   char byte = 0;
-  if (::read(mapped, &byte, 1) != 1) ::_exit(kSetupFailed);  // The launcher tells why, or is gone.
+  if (::read(given.mapped, &byte, 1) != 1)
+    ::_exit(kSetupFailed);  // The launcher tells why, or is gone.
   if (!TakeIdentity(request, journal)) return false;
-  // Only now, so that the namespace's root is the control group that was joined.
-  if ((request.namespaces & CLONE_NEWCGROUP) != 0 &&
-      (!journal.Begin(SetupStep::kCgroup) || ::unshare(CLONE_NEWCGROUP) != 0)) {
-    return journal.FailErrno("unshare of the cgroup namespace");
-  }
   // Here the identity is final; a change of it would have undone this.
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return journal.FailErrno("PDEATHSIG");
   if (!own_mounts) {
@@ -200,7 +212,7 @@ void RunSandboxInit(const LaunchRequest& request, const std::string& bpf,
   ::umask(022);
   SetupJournal journal(request.fail_step);
   MountTree tree(request, journal);
-  const bool entered = EnterNamespaces(request, descriptors.mapped, tree, journal);
+  const bool entered = EnterNamespaces(request, descriptors, tree, journal);
   if (entered && tree.work_folder().valid()) {
     LaunchReport workspace;
     workspace.kind = ReportKind::kWorkspace;

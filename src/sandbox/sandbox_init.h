@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "sandbox/launch_protocol.h"
 
@@ -8,10 +9,11 @@ namespace ncn::sandbox {
 
 // The descriptors that a mini-init starts with; all are its own.
 struct InitDescriptors {
-  int control = -1;  // Its end of the sandbox's channel to the node.
-  int output = -1;   // Becomes stdout of the payload.
-  int errors = -1;   // Becomes stderr.
-  int mapped = -1;   // Yields one byte when the launcher has written the identity maps.
+  int control = -1;          // Its end of the sandbox's channel to the node.
+  int output = -1;           // Becomes stdout of the payload.
+  int errors = -1;           // Becomes stderr.
+  int mapped = -1;           // Yields one byte when the launcher has written the identity maps.
+  std::vector<int> cgroups;  // Where to write "0" to join the control groups.
 };
 
 // What pid 1 of a sandbox does, right after clone3 and until it ends: builds the tree, drops what
