@@ -23,6 +23,8 @@ void AddVerifyCommand(CLI::App& app, Chosen& chosen);
 void AddWalletCommand(CLI::App& app, Chosen& chosen);
 void AddDevnetCommand(CLI::App& app, Chosen& chosen);
 void AddStatsCommand(CLI::App& app, Chosen& chosen);
+void AddSandboxCommand(CLI::App& app, Chosen& chosen);
+void AddDoctorCommand(CLI::App& app, Chosen& chosen);
 
 // Prints "Error: <message>" to standard error and returns 1.
 int Fail(const std::string& message);

@@ -28,6 +28,8 @@ int main(int argc, char** argv) {
   ncn::apps::AddWalletCommand(app, chosen);
   ncn::apps::AddDevnetCommand(app, chosen);
   ncn::apps::AddStatsCommand(app, chosen);
+  ncn::apps::AddSandboxCommand(app, chosen);
+  ncn::apps::AddDoctorCommand(app, chosen);
   const auto parsed = ncn::config::ParseCommandLine(app, argc, argv);
   if (!parsed.proceed) return ncn::config::PrintExit(parsed.exit);
   return chosen.run();
