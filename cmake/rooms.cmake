@@ -1,5 +1,8 @@
 include(GoogleTest)
 
+# What the sanitizer presets build: the tests that run under them, and nothing else.
+add_custom_target(unit_and_integration_tests)
+
 # ncn_room(<name> [DEPS ...] [PRIVATE_DEPS ...])
 # A library ncn::<name> of src/<name>/*.cc and a test program of src/<name>/*_test.cc.
 function(ncn_room name)
@@ -37,6 +40,9 @@ function(ncn_test name)
   target_compile_options(${name} PRIVATE ${NCN_WARNINGS})
   target_link_libraries(${name} PRIVATE ${TEST_DEPS} GTest::gmock GTest::gtest_main)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+  if("unit" IN_LIST TEST_LABELS OR "integration" IN_LIST TEST_LABELS)
+    add_dependencies(unit_and_integration_tests ${name})
+  endif()
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
                        PROPERTIES LABELS "${TEST_LABELS}" TIMEOUT ${TEST_TIMEOUT})
 endfunction()
