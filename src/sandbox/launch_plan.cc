@@ -180,7 +180,8 @@ void PlanCommon(LaunchRequest& request, const inference::ExecutionLimits& limits
       {RLIMIT_NPROC, processes, processes},
       {RLIMIT_NOFILE, limits.open_files, limits.open_files},
       {RLIMIT_FSIZE, limits.output_bytes, limits.output_bytes},
-      {RLIMIT_CORE, 0, 0},
+      // One byte, which is no file and, unlike 0, no core for the handler of a core_pattern either.
+      {RLIMIT_CORE, 1, 1},
       {RLIMIT_MEMLOCK, kLockedBytesMax, kLockedBytesMax},
       {RLIMIT_MSGQUEUE, 0, 0},
   };
