@@ -1,5 +1,7 @@
 // Every attack of the table, in strict mode and, as a control, without a sandbox.
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -28,7 +30,11 @@ class Targets {
     Write("victim");
     Listen(path("socket"), pathname_);
     Listen("@ncn-attack-" + std::to_string(::getpid()), abstract_);
+    ListenOnLoopback(SOCK_STREAM, stream_);
+    ListenOnLoopback(SOCK_DGRAM, datagram_);
+    EXPECT_TRUE(base::WriteFileAtomically(segment(), "secret", 0644).ok());
   }
+  ~Targets() { ::unlink(segment().c_str()); }
 
   std::string Fill(const std::string& word) const {
     if (word == "{secret}") return path("secret");
@@ -36,7 +42,11 @@ class Targets {
     if (word == "{folder}") return folder_.path();
     if (word == "{socket}") return path("socket");
     if (word == "{abstract}") return "@ncn-attack-" + std::to_string(::getpid());
+    if (word == "{segment}") return segment();
+    if (word == "{port}") return Port(stream_);
+    if (word == "{datagram port}") return Port(datagram_);
     if (word == "{pid}") return std::to_string(::getpid());
+    if (word == "/proc/{pid}/status") return "/proc/" + std::to_string(::getpid()) + "/status";
     return word;
   }
 
@@ -44,6 +54,24 @@ class Targets {
   std::string path(const std::string& name) const { return folder_.path() + "/" + name; }
   void Write(const std::string& name) const {
     ASSERT_TRUE(base::WriteFileAtomically(path(name), "secret", 0644).ok());
+  }
+  static std::string segment() { return "/dev/shm/ncn-attack-" + std::to_string(::getpid()); }
+  static std::string Port(const base::UniqueFd& socket) {
+    sockaddr_in address{};
+    socklen_t size = sizeof(address);
+    EXPECT_EQ(::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+    return std::to_string(ntohs(address.sin_port));
+  }
+  // On a port that the kernel chooses.
+  static void ListenOnLoopback(int type, base::UniqueFd& socket) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socket.reset(::socket(AF_INET, type | SOCK_CLOEXEC, 0));
+    ASSERT_EQ(::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+    if (type == SOCK_STREAM) {
+      ASSERT_EQ(::listen(socket.get(), 16), 0);
+    }
   }
   static void Listen(const std::string& name, base::UniqueFd& socket) {
     sockaddr_un address{};
@@ -60,6 +88,8 @@ class Targets {
   ScratchFolder folder_;
   base::UniqueFd pathname_;
   base::UniqueFd abstract_;
+  base::UniqueFd stream_;
+  base::UniqueFd datagram_;
 };
 
 SandboxCommand Command(const Attack& attack, const Targets& targets) {
@@ -104,6 +134,24 @@ TEST_P(EscapeSuite, IsStoppedInStrictMode) {
     EXPECT_TRUE(AnyWord(attack.how, outcome->violation.name)) << outcome->violation.name;
   } else if (attack.kind == OutcomeKind::kSignalled) {
     EXPECT_TRUE(AnyWord(attack.how, outcome->Describe())) << outcome->Describe();
+  }
+}
+
+// Where permissive mode finds no namespaces, what is stopped by seccomp is stopped all the same.
+TEST_P(EscapeSuite, IsStoppedBySeccompWithoutNamespaces) {
+  const Attack& attack = GetParam();
+  if (attack.stopped_by.rfind("seccomp", 0) != 0) return;
+  Permissive().FailStepForTest(SetupStep::kPivot);
+  const auto outcome = Permissive().Run(Policy(attack), Command(attack, targets_));
+  Permissive().FailStepForTest(std::nullopt);
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_FALSE(outcome->missing.empty());
+  EXPECT_FALSE(outcome->Succeeded()) << outcome->stderr_tail;
+  EXPECT_EQ(Name(outcome->kind), Name(attack.kind)) << outcome->Describe();
+  const std::string& found =
+      attack.kind == OutcomeKind::kViolation ? outcome->violation.name : outcome->stderr_tail;
+  if (attack.kind != OutcomeKind::kSignalled) {
+    EXPECT_TRUE(AnyWord(attack.how, found)) << found;
   }
 }
 
