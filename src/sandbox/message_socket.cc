@@ -87,7 +87,9 @@ absl::StatusOr<Message> ReceiveMessage(int socket, std::size_t bytes_max, std::s
   ssize_t size = 0;
   do {
     size = ::recvmsg(socket, &header, MSG_CMSG_CLOEXEC);
-  } while (size < 0 && errno == EINTR);
+    // Told once, and before what still waits, when the other side ends without having read all:
+    // one that was killed before it saw that it may go.
+  } while (size < 0 && (errno == EINTR || errno == ECONNRESET));
   if (size < 0) return base::ErrnoStatus(errno, "receipt of a message");
   TakeControl(header, message);
   if (size == 0) return absl::OutOfRangeError("the conversation has ended");
