@@ -18,6 +18,7 @@ namespace {
 constexpr char kRootBytes[] = "256k";
 constexpr char kRootInodes[] = "512";
 constexpr unsigned kNothingRuns = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+constexpr char kOldDevices[] = "/dev";  // Of the host; no longer needed after MountDevices.
 constexpr std::array kDevices = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random",
                                  "/dev/urandom"};
 
@@ -155,16 +156,16 @@ bool MountTree::MountWorkspace() {
       Tmpfs(std::to_string(request_.workspace_bytes), std::to_string(request_.workspace_inodes),
             "0700", kNothingRuns);
   if (!whole.valid()) return journal_.FailErrno("tmpfs of the workspace");
-  // A mount must hang in the tree for its parts to be cloned (before Linux 6.15).
-  if (!MakeFolders(kWorkFolder) || !Attach(whole.get(), kWorkFolder)) return false;
+  // A mount must hang in the tree for its parts to be cloned (before Linux 6.15). In the old tree,
+  // which goes as a whole, it needs no umount of its own, for which the kernel would wait.
+  if (MoveMount(whole.get(), AT_FDCWD, kOldDevices) != 0) {
+    return journal_.FailErrno("mount of the workspace");
+  }
   std::array<base::UniqueFd, kParts.size()> parts;
   for (std::size_t i = 0; i < kParts.size(); ++i) {
     if (::mkdirat(whole.get(), kParts[i].name, 0700) != 0) return journal_.FailErrno("mkdir");
     parts[i].reset(OpenTree(whole.get(), kParts[i].name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
     if (!parts[i].valid()) return journal_.FailErrno("clone of the workspace");
-  }
-  if (::fchdir(root_.get()) != 0 || ::umount2(kWorkFolder + 1, MNT_DETACH) != 0) {
-    return journal_.FailErrno("umount of the workspace");
   }
   for (std::size_t i = 0; i < kParts.size(); ++i) {
     if (!MakeFolders(kParts[i].inside_path) || !Attach(parts[i].get(), kParts[i].inside_path)) {
