@@ -65,6 +65,24 @@ function(ncn_program name)
   endif()
 endfunction()
 
+# ncn_link_statically(<program> <room>...)
+# Links a program against nothing but the archives of these rooms, Abseil's and the C library's. The
+# program may use of the rooms only what needs no other library. Not under sanitizers and coverage,
+# whose run-time libraries are shared.
+function(ncn_link_statically program)
+  if(NCN_SANITIZE OR NCN_COVERAGE)
+    return()
+  endif()
+  list(TRANSFORM ARGN REPLACE "(.+)" "$<TARGET_FILE:ncn_\\1>" OUTPUT_VARIABLE archives)
+  list(TRANSFORM ARGN PREPEND "ncn_" OUTPUT_VARIABLE targets)
+  target_include_directories(${program} PRIVATE ${PROJECT_SOURCE_DIR}/src)
+  # mold takes objects out of archives that nothing needs.
+  target_link_options(${program} PRIVATE -static-pie -fuse-ld=bfd)
+  set_target_properties(${program} PROPERTIES LINK_LIBRARIES "${archives};${absl_static_STATIC_LDFLAGS}"
+                                              LINK_DEPENDS "${archives}")
+  add_dependencies(${program} ${targets})
+endfunction()
+
 # ncn::proto, the generated messages and services of proto/ncn/v2.
 function(ncn_proto_library)
   file(GLOB protos CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/proto/ncn/v2/*.proto)
