@@ -59,19 +59,24 @@ std::multiset<std::string> Mounts() {
   return mounts;
 }
 
-// Our control groups: the folders of our name, and all below them.
+// Our control groups: the folders of our name, and all below them. Others' come and go while we
+// look, which ends the walk: -1 when that happens every time.
 std::int64_t ControlGroups() {
   const std::string ours = "/ncn-" + std::to_string(::getpid()) + "-";
-  std::int64_t count = 0;
-  std::error_code error;
-  fs::recursive_directory_iterator entry("/sys/fs/cgroup", error), last;
-  for (; !error && entry != last; entry.increment(error)) {
-    std::error_code gone;
-    if (entry->is_directory(gone) && entry->path().native().find(ours) != std::string::npos) {
-      ++count;
+  constexpr int kAttempts = 20;
+  for (int i = 0; i < kAttempts; ++i) {
+    std::int64_t count = 0;
+    std::error_code error;
+    fs::recursive_directory_iterator entry("/sys/fs/cgroup", error), last;
+    for (; !error && entry != last; entry.increment(error)) {
+      std::error_code gone;
+      if (entry->is_directory(gone) && entry->path().native().find(ours) != std::string::npos) {
+        ++count;
+      }
     }
+    if (!error) return count;
   }
-  return count;
+  return -1;
 }
 
 struct Snapshot {
@@ -103,6 +108,12 @@ nlohmann::json Growth(const Snapshot& before, const Snapshot& after) {
           {"sandboxed_processes", after.sandboxes},
           {"control_groups", after.control_groups - before.control_groups},
           {"mounts", mounts}};
+}
+
+// What could not be read must not pass for what did not grow.
+bool Readable(const Snapshot& seen) {
+  return seen.own_kib > 0 && seen.launcher_kib > 0 && seen.own_descriptors > 0 &&
+         seen.launcher_descriptors > 0 && seen.control_groups >= 0 && !seen.mounts.empty();
 }
 
 bool Clean(const nlohmann::json& growth) {
@@ -140,15 +151,22 @@ int LookForLeftovers(std::unique_ptr<sandbox::Sandbox> sandbox,
     }
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
-  const nlohmann::json growth = Growth(before, Look(launcher));
+  const Snapshot after = Look(launcher);
+  const nlohmann::json growth = Growth(before, after);
   sandbox.reset();
   const std::size_t children_left = ChildrenOf(::getpid()).size();
   const std::int64_t groups_left = ControlGroups();
-  const bool clean = Clean(growth) && children_left == 0 && groups_left == 0;
+  const bool clean = Readable(before) && Readable(after) && Clean(growth) && children_left == 0 &&
+                     groups_left == 0;
   const nlohmann::json figures = {{"sandboxes", count},
                                   {"seconds", took.count()},
                                   {"compared_with_after", settled},
                                   {"growth", growth},
+                                  {"own_memory_kib", after.own_kib},
+                                  {"launcher_memory_kib", after.launcher_kib},
+                                  {"control_groups", after.control_groups},
+                                  {"own_descriptors", after.own_descriptors},
+                                  {"launcher_descriptors", after.launcher_descriptors},
                                   {"processes_left_at_the_end", children_left},
                                   {"control_groups_left_at_the_end", groups_left},
                                   {"clean", clean}};
