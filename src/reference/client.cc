@@ -44,7 +44,14 @@ class GatewayClient::Connection {
   Connection(std::string address, const Options& options, std::shared_ptr<grpc::Channel> channel)
       : address_(std::move(address)),
         options_(options),
-        stub_(v2::GatewayClientService::NewStub(std::move(channel))) {}
+        channel_(std::move(channel)),
+        stub_(v2::GatewayClientService::NewStub(channel_)) {}
+
+  // Whether, after a failed call, there was nobody to talk to; otherwise the talk broke off.
+  bool NobodyThere() const {
+    const grpc_connectivity_state state = channel_->GetState(/*try_to_connect=*/false);
+    return state == GRPC_CHANNEL_TRANSIENT_FAILURE || state == GRPC_CHANNEL_CONNECTING;
+  }
 
   absl::Status Submit(const inference::InferenceRequest& request) {
     v2::SubmitInferenceTaskRequest message;
@@ -116,6 +123,7 @@ class GatewayClient::Connection {
  private:
   const std::string address_;
   const Options options_;
+  const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<v2::GatewayClientService::Stub> stub_;
 };
 
@@ -153,6 +161,8 @@ absl::StatusOr<GatewayClient::Answer> GatewayClient::Infer(
     }
     if (status.ok()) continue;
     // A gateway that restarted does not know the task any more: hand it in again.
+    // A request that broke off may or may not have arrived; its id makes it safe to repeat.
+    submitted |= GatewayIsAway(status) && !connection_->NobodyThere();
     const bool again = GatewayIsAway(status) || (submitted && absl::IsNotFound(status));
     const bool patient =
         submitted && !stop.stop_requested() && steady_clock::now() - heard_at < options.patience;

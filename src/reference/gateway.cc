@@ -66,6 +66,7 @@ class ReferenceGateway::Parts {
     if (server_ == nullptr) return;
     server_->Shutdown(std::chrono::system_clock::now());  // Cancels what is under way.
     server_->Wait();
+    workers_.Stop();  // A task may outlive its call, but not what it uses.
   }
 
   absl::Status Start() {

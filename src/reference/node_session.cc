@@ -156,7 +156,8 @@ absl::Status NodeSessionCall::HandleHello(const wire::Hello& hello, std::uint64_
                                                 hello.protocol_version, hello.info.address,
                                                 hello.wallet_proof));
   address_ = signing::EthereumAddress::Parse(hello.info.address)->ToString();  // One spelling.
-  Send(wire::Welcome{.session_id = base::HexEncode(RandomBytes().substr(0, 8)),
+  // The node hears that it is welcome before any request, and not before it can be given one.
+  Hold(wire::Welcome{.session_id = base::HexEncode(RandomBytes().substr(0, 8)),
                      .heartbeat_interval = environment_.heartbeat_interval,
                      .message_bytes_max = environment_.message_bytes_max,
                      .gateway_version = environment_.gateway_version});
@@ -170,11 +171,20 @@ absl::Status NodeSessionCall::HandleHello(const wire::Hello& hello, std::uint64_
   bool gone = false;
   {
     std::lock_guard lock(mutex_);
+    held_ = false;
     gone = self_ == nullptr;  // OnDone came first and saw no node to detach.
     if (!gone) node_ = attached_;
   }
   if (gone) environment_.broker.Detach(attached_);
+  PostPump();
   return absl::OkStatus();
+}
+
+// Like Send, but nothing leaves until held_ is reset.
+void NodeSessionCall::Hold(wire::GatewayMessage message) {
+  std::lock_guard lock(mutex_);
+  outgoing_.push_back(std::move(message));
+  held_ = true;
 }
 
 void NodeSessionCall::Send(wire::GatewayMessage message) {
@@ -193,7 +203,7 @@ void NodeSessionCall::Send(wire::GatewayMessage message) {
 void NodeSessionCall::PostPump() {
   {
     std::lock_guard lock(mutex_);
-    if (closed_ || writing_ || pumping_ || outgoing_.empty()) return;
+    if (closed_ || held_ || writing_ || pumping_ || outgoing_.empty()) return;
     pumping_ = true;
   }
   if (!environment_.workers.Post([self = shared_from_this()] { self->Pump(); })) {
@@ -205,7 +215,7 @@ void NodeSessionCall::PostPump() {
 void NodeSessionCall::Pump() {
   std::lock_guard lock(mutex_);
   pumping_ = false;
-  if (closed_ || writing_ || outgoing_.empty()) return;
+  if (closed_ || held_ || writing_ || outgoing_.empty()) return;
   encoded_.Clear();
   wire::Encode(outgoing_.front(), &encoded_);
   outgoing_.pop_front();

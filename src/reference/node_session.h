@@ -65,6 +65,7 @@ class NodeSessionCall final : public grpc::ServerBidiReactor<v2::NodeMessage, v2
   absl::Status Handle(wire::NodeMessage message);
   absl::Status HandleHello(const wire::Hello& hello, std::uint64_t credits);
   void Send(wire::GatewayMessage message);
+  void Hold(wire::GatewayMessage message);
   void Pump();
   void PostPump();
   void CloseLocked(const grpc::Status& status);
@@ -85,6 +86,7 @@ class NodeSessionCall final : public grpc::ServerBidiReactor<v2::NodeMessage, v2
   v2::GatewayMessage encoded_;  // gRPC's while writing_.
   bool writing_ = false;
   bool pumping_ = false;
+  bool held_ = false;
   bool closed_ = false;
   base::SteadyTime heard_at_;
 };

@@ -19,8 +19,14 @@ class Workers {
       });
     }
   }
-  // Tasks that have not begun are dropped.
-  ~Workers() { queue_.Close(); }
+  ~Workers() { Stop(); }
+
+  // Waits for the tasks that have begun; those that have not are dropped, as is what comes later.
+  // To be called before anything goes that tasks use. By one thread.
+  void Stop() {
+    queue_.Close();
+    threads_.clear();
+  }
 
   // False when too many tasks wait.
   [[nodiscard]] bool Post(std::function<void()> task) { return queue_.TryPush(std::move(task)); }

@@ -180,13 +180,6 @@ class SessionTest : public testing::Test {
     ASSERT_TRUE(started.ok()) << started.status();
     gateway = *std::move(started);
   }
-  // Stops the gateway and starts another on the same port, with nothing remembered.
-  void RestartGateway() {
-    reference::GatewayOptions options = DefaultGateway();
-    options.listen_address = "127.0.0.1:" + std::to_string(gateway->port());
-    gateway.reset();
-    StartGateway(options);
-  }
 
   std::unique_ptr<reference::GatewayClient> Client(reference::GatewayClient::Options options = {}) {
     auto client = reference::GatewayClient::Make(gateway->address(), options);

@@ -39,8 +39,8 @@ TEST_F(SessionTest, FirstConnectionThatFailsSaysSoInTheSpecifiedWords) {
 
 TEST_F(SessionTest, TellsOfConnectionRegistrationAndReadinessInThisOrder) {
   StartGateway();
-  TestNode node(gateway->address());
   std::vector<std::string> events;
+  TestNode node(gateway->address());
   node.callbacks.on_connected = [&] { events.push_back("connected"); };
   node.callbacks.on_registered = [&](const std::vector<std::string>& models) {
     events.push_back("registered " + models.at(0));
@@ -212,9 +212,9 @@ TEST_F(SessionTest, NodeReconnectsAndDeliversWhatEndedWhileTheGatewayWasAway) {
   TestNode node(gateway->address());
   node.execution.Hold();
   ASSERT_TRUE(node.Start().ok());
-  auto answer = std::async(std::launch::async, [&] { return Client()->Infer(MakeRequest("r1")); });
+  const auto client = Client();
+  auto answer = std::async(std::launch::async, [&] { return client->Infer(MakeRequest("r1")); });
   ASSERT_TRUE(node.execution.started.Wait());
-  const std::string address = gateway->address();
   reference::GatewayOptions options = DefaultGateway();
   options.listen_address = "127.0.0.1:" + std::to_string(gateway->port());
   gateway.reset();
@@ -299,8 +299,8 @@ TEST_F(SessionTest, GatewayNeverSendsMoreThanItWasGranted) {
 
 TEST_F(SessionTest, RefusesANodeWhoseProofIsOfAnotherWallet) {
   StartGateway();
-  TestNode node(gateway->address());
   const signing::Wallet other = MakeWallet();
+  TestNode node(gateway->address());
   node.sign = [&](std::string_view nonce, std::string_view gateway_name, std::uint32_t version) {
     return signing::SignChallenge(other, nonce, gateway_name, version);
   };
@@ -334,10 +334,10 @@ TEST_F(SessionTest, BelievesNoResultWhoseOutputWasChanged) {
 
 TEST_F(SessionTest, BelievesNoResultThatAnotherWalletSigned) {
   StartGateway();
-  TestNode node(gateway->address());
   const signing::Wallet other = MakeWallet();
-  signing::ResultSigner signer(other, base::Clock::System());
+  const signing::ResultSigner signer(other, base::Clock::System());
   const inference::InferenceRequest request = MakeRequest("r1");
+  TestNode node(gateway->address());
   node.execution.tamper = [&](inference::InferenceResponse& response) {
     ASSERT_TRUE(signer.Sign(request, response).ok());
   };
@@ -445,8 +445,8 @@ TEST_F(SessionTest, DrainOutOfTimeHandsBackWhatRuns) {
 
 TEST_F(SessionTest, NodeThatIsLoadingGetsNothingUntilItIsReady) {
   StartGateway();
-  TestNode node(gateway->address());
   Signal ready;
+  TestNode node(gateway->address());
   node.callbacks.on_ready = [&] { ready.Set(); };
   node.callbacks.on_registered = [&](const std::vector<std::string>&) {};
   node.callbacks.on_connected = [&] { node.session->SetReady(false); };
@@ -510,8 +510,8 @@ TEST_F(PollingTest, CancelArrivesWithTheHeartbeat) {
 }
 
 TEST_F(PollingTest, RefusesANodeWhoseProofIsOfAnotherWallet) {
-  TestNode node(gateway->address());
   const signing::Wallet other = MakeWallet();
+  TestNode node(gateway->address());
   node.sign = [&](std::string_view nonce, std::string_view gateway_name, std::uint32_t version) {
     return signing::SignChallenge(other, nonce, gateway_name, version);
   };
