@@ -52,7 +52,7 @@ int Main(std::string_view what, int count) {
 }  // namespace ncn::benchmarks
 
 int main(int argc, char** argv) {
-  const int count = argc == 3 ? std::atoi(argv[2]) : 0;
+  const int count = argc == 3 ? static_cast<int>(std::strtol(argv[2], nullptr, 10)) : 0;
   if (count < 1) {
     std::fprintf(stderr, "Usage: sandbox_benchmark cold-start|soak|hold COUNT\n");
     return 2;

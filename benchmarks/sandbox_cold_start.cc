@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "base/status_macros.h"
 #include "benchmarks/sandbox_benchmark.h"
 #include "sandbox/launch_plan.h"
 
@@ -28,7 +30,8 @@ double Rounded(double value) { return std::round(value * 1000) / 1000; }
 double Quantile(std::vector<double> values, double share) {
   if (values.empty()) return 0;
   std::sort(values.begin(), values.end());
-  return values[static_cast<std::size_t>(share * static_cast<double>(values.size() - 1) + 0.5)];
+  return values[static_cast<std::size_t>(
+      std::lround(share * static_cast<double>(values.size() - 1)))];
 }
 
 nlohmann::json Figures(const std::vector<double>& values) {
@@ -40,6 +43,7 @@ nlohmann::json Figures(const std::vector<double>& values) {
 // Starts a program and waits for its end. False unless it ended with status 0.
 bool Spawn(const std::vector<std::string>& words) {
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
   char* environment[] = {nullptr};
@@ -86,9 +90,9 @@ absl::Status RunOurs(sandbox::Sandbox& sandbox, const sandbox::SandboxPolicy& po
   auto process = sandbox.Start(policy, {.argv = {kTrue}});
   if (!process.ok()) return process.status();
   lap("start");
-  if (const absl::Status status = (*process)->Verify(); !status.ok()) return status;
+  RETURN_IF_ERROR((*process)->Verify());
   lap("verify");
-  if (const absl::Status status = (*process)->Release(); !status.ok()) return status;
+  RETURN_IF_ERROR((*process)->Release());
   const auto outcome = (*process)->Wait({});
   if (!outcome.ok()) return outcome.status();
   if (!outcome->Succeeded()) return absl::InternalError(outcome->Describe());
@@ -117,7 +121,9 @@ int MeasureColdStart(sandbox::Sandbox& sandbox, const sandbox::SandboxPolicy& po
   if (!plan.ok()) return 1;
   const bool compare = ::access(kBubblewrap, X_OK) == 0;
   const std::vector<std::string> bubblewrap = BubblewrapCommand(*plan);
-  std::vector<double> bare, ours, theirs;
+  std::vector<double> bare;
+  std::vector<double> ours;
+  std::vector<double> theirs;
   Phases taken;
   const auto timed = [](std::vector<double>& times, const std::function<bool()>& run) {
     const auto begun = std::chrono::steady_clock::now();

@@ -67,7 +67,8 @@ std::int64_t ControlGroups() {
   for (int i = 0; i < kAttempts; ++i) {
     std::int64_t count = 0;
     std::error_code error;
-    fs::recursive_directory_iterator entry("/sys/fs/cgroup", error), last;
+    fs::recursive_directory_iterator entry("/sys/fs/cgroup", error);
+    const fs::recursive_directory_iterator last;
     for (; !error && entry != last; entry.increment(error)) {
       std::error_code gone;
       if (entry->is_directory(gone) && entry->path().native().find(ours) != std::string::npos) {
