@@ -22,7 +22,7 @@ struct ExecutorReport {
 
 // Reads a report, which is as untrusted as the code that wrote it: bounded, every text made
 // printable. InvalidArgument says what is wrong with it. Thread-safe.
-absl::StatusOr<ExecutorReport> ParseExecutorReport(std::string_view json);
+absl::StatusOr<ExecutorReport> ParseExecutorReport(std::string_view text);
 
 // `text` cut to `bytes_max` and with everything but printable UTF-8 and spaces replaced, so that it
 // can go into a log, a terminal or a message.

@@ -155,6 +155,7 @@ absl::StatusOr<std::vector<ArgumentTest>> ParseEquality(const JsonField& conditi
     return field.Error("takes one value and \"bits\": 64, as a filter cannot test it otherwise");
   }
   std::vector<ArgumentTest> any;
+  any.reserve(values.size());
   for (std::uint64_t value : values) {
     any.push_back({.argument = argument,
                    .op = equal ? Operator::kMaskedEqual : Operator::kNotEqual,

@@ -48,6 +48,6 @@ absl::StatusOr<std::string> SignAttestation(const Wallet& wallet, Attestation at
 
 // Reads and verifies JSON text from anybody: its domain and types must be exactly ours, and its
 // signature must recover to its own `node`. The result holds only what was signed.
-absl::StatusOr<Attestation> VerifyAttestation(std::string_view json);
+absl::StatusOr<Attestation> VerifyAttestation(std::string_view text);
 
 }  // namespace ncn::signing

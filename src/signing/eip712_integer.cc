@@ -25,9 +25,9 @@ int DigitValue(char c) {
 // word = word * base + digit; whether it still fits.
 bool Append(base::Digest& word, int base, int digit) {
   int carry = digit;
-  for (auto byte = word.rbegin(); byte != word.rend(); ++byte) {
-    const int value = *byte * base + carry;
-    *byte = static_cast<unsigned char>(value & 0xff);
+  for (std::size_t i = word.size(); i-- > 0;) {
+    const int value = word[i] * base + carry;
+    word[i] = static_cast<unsigned char>(value & 0xff);
     carry = value >> 8;
   }
   return carry == 0;
@@ -50,9 +50,9 @@ bool IsPowerOfTwo(const base::Digest& word) {
 
 void Negate(base::Digest& word) {
   int carry = 1;
-  for (auto byte = word.rbegin(); byte != word.rend(); ++byte) {
-    const int value = (~*byte & 0xff) + carry;
-    *byte = static_cast<unsigned char>(value & 0xff);
+  for (std::size_t i = word.size(); i-- > 0;) {
+    const int value = (~word[i] & 0xff) + carry;
+    word[i] = static_cast<unsigned char>(value & 0xff);
     carry = value >> 8;
   }
 }

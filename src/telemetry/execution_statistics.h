@@ -60,7 +60,7 @@ class ExecutionStatistics {
 // The snapshot as one JSON object; durations in milliseconds.
 std::string ToJson(const StatisticsSnapshot& snapshot);
 // Reads what ToJson wrote. InvalidArgument for anything else.
-absl::StatusOr<StatisticsSnapshot> SnapshotFromJson(std::string_view json);
+absl::StatusOr<StatisticsSnapshot> SnapshotFromJson(std::string_view text);
 
 // The snapshot as a table for people.
 std::string ToText(const StatisticsSnapshot& snapshot);
