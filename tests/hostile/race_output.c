@@ -1,5 +1,7 @@
 // Changes its output for as long as it lives, from a process that it leaves behind.
 
+#include <sched.h>
+
 #include "hostile.h"
 
 int main(int argc, char** argv) {
@@ -11,6 +13,6 @@ int main(int argc, char** argv) {
       close(fd);
     }
   }
-  usleep(20000);
+  while (access("fine", F_OK) != 0) sched_yield();
   return 0;
 }
