@@ -21,7 +21,6 @@ struct FileIdentity {
   std::uint64_t size_bytes = 0;
   std::int64_t mtime_ns = 0;
   std::int64_t ctime_ns = 0;
-  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes the 0 behind <=> for a pointer.
   friend auto operator<=>(const FileIdentity&, const FileIdentity&) = default;
 };
 

@@ -75,7 +75,7 @@ class GrpcControlClient final : public ControlClient {
   absl::Status Call(Method method, const Request& request, Response* response) {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + kCallTimeout);
-    const absl::Status status = wire::FromGrpc((stub_.get()->*method)(&context, request, response));
+    absl::Status status = wire::FromGrpc((stub_.get()->*method)(&context, request, response));
     if (!absl::IsUnavailable(status)) return status;
     return absl::NotFoundError(
         base::StrCat("no node listens on ", socket_path_.native(), "; is compute_node running?"));

@@ -121,7 +121,7 @@ absl::Status PollingConversation::Run() {
     lock.lock();
     if (over_.ok()) over_ = sent;
   }
-  const absl::Status over = over_;
+  absl::Status over = over_;
   lock.unlock();
   Abort();
   fetcher_.request_stop();
