@@ -215,6 +215,17 @@ TEST(CodecTest, RefusesResponsesThatBreakARuleAndKeepsTheirId) {
   }
 }
 
+TEST(CodecTest, TimesBeyondTheClockAreCutToWhatItCanSay) {
+  v2::InferenceResponse message;
+  Encode(SampleResponse(), &message);
+  message.mutable_record()->set_started_at_us(50743871547656144);
+  message.mutable_record()->set_finished_at_us(-1);
+  const auto decoded = Decode(std::move(message));
+  ASSERT_TRUE(decoded.ok());
+  EXPECT_LT(decoded->result().record.started_at, std::chrono::system_clock::time_point::max());
+  EXPECT_EQ(decoded->result().record.finished_at, std::chrono::system_clock::time_point());
+}
+
 TEST(CodecTest, AFailureOfAKindThatIsNotKnownCountsAsInternal) {
   v2::InferenceResponse message;
   message.set_request_id("r");

@@ -20,8 +20,8 @@ constexpr std::size_t kAddressBytes = 42;
 constexpr std::size_t kHashBytes = 32;
 constexpr std::size_t kSignatureBytes = 65;
 constexpr std::size_t kStepsMax = 1000;
-// The year 9999 in microseconds; keeps every time within what clocks and JSON can say.
-constexpr std::int64_t kUnixMicrosMax = 253402300799LL * 1000000;
+// The year 2200 in microseconds: system_clock counts nanoseconds and ends in 2262.
+constexpr std::int64_t kUnixMicrosMax = 7258118400LL * 1000000;
 
 std::uint64_t Count(microseconds duration) {
   return static_cast<std::uint64_t>(std::max<microseconds::rep>(duration.count(), 0));
