@@ -1,5 +1,6 @@
 #include "reference/client.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <utility>
@@ -19,6 +20,8 @@ using std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kCallTimeout{10000};
 constexpr std::chrono::milliseconds kRetryInterval{200};
+// A gateway that was never heard of may be slow to accept; it is not waited for much longer.
+constexpr std::chrono::milliseconds kFirstPatience{1000};
 
 void SetDeadline(grpc::ClientContext& context, std::chrono::milliseconds timeout) {
   context.set_deadline(std::chrono::system_clock::now() + timeout);
@@ -164,8 +167,8 @@ absl::StatusOr<GatewayClient::Answer> GatewayClient::Infer(
     // A request that broke off may or may not have arrived; its id makes it safe to repeat.
     submitted |= GatewayIsAway(status) && !connection_->NobodyThere();
     const bool again = GatewayIsAway(status) || (submitted && absl::IsNotFound(status));
-    const bool patient =
-        submitted && !stop.stop_requested() && steady_clock::now() - heard_at < options.patience;
+    const auto patience = submitted ? options.patience : std::min(options.patience, kFirstPatience);
+    const bool patient = !stop.stop_requested() && steady_clock::now() - heard_at < patience;
     if (!again || !patient) return connection_->Explain(status);
     Pause(kRetryInterval, stop);
   }
