@@ -70,7 +70,7 @@ std::string DescribeTensor(const json& tensor) {
 }  // namespace
 
 std::string DescribeOutput(const inference::Payload& output) {
-  std::string size =
+  const std::string size =
       base::StrCat(output.bytes.size(), " bytes of ", Printable(output.content_type, 100), "\n");
   if (output.content_type != inference::kOpenInferenceJson) return size;
   const json answer = json::parse(output.bytes, nullptr, /*allow_exceptions=*/false);
