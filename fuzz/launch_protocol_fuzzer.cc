@@ -14,6 +14,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   const auto request = DecodeLaunchRequest(bytes);
   const auto report = DecodeLaunchReport(bytes);
+  const auto clone = DecodeCloneRequest(bytes);
+  NCN_CHECK(!clone.ok() || (!request.ok() && !report.ok() && Encode(*clone) == bytes));
   NCN_CHECK(!request.ok() || !report.ok());
   if (request.ok()) {
     const auto encoded = Encode(*request);

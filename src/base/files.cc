@@ -14,15 +14,18 @@
 namespace ncn::base {
 
 absl::StatusOr<std::string> ReadAll(int fd, std::size_t bytes_max) {
-  constexpr std::size_t kChunkBytes = 64 * 1024;
+  constexpr std::size_t kChunkBytes = 4096;  // At least; a string grows by its own size.
   std::string bytes;
   struct stat info;
   if (::fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > 0) {
     bytes.reserve(std::min(bytes_max, static_cast<std::size_t>(info.st_size)) + 1);
+  } else {
+    bytes.reserve(kChunkBytes);
   }
   while (true) {
     const std::size_t offset = bytes.size();
-    const std::size_t want = std::min(kChunkBytes, bytes_max + 1 - offset);
+    if (bytes.capacity() == offset) bytes.reserve(offset + std::max(offset, kChunkBytes));
+    const std::size_t want = std::min(bytes.capacity() - offset, bytes_max + 1 - offset);
     bytes.resize(offset + want);
     const ssize_t got = ::read(fd, bytes.data() + offset, want);
     if (got < 0 && errno == EINTR) {

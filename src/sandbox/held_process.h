@@ -26,7 +26,8 @@ struct SandboxHandles {
   base::UniqueFd seccomp_listener;
   base::UniqueFd stdout_pipe;
   base::UniqueFd stderr_pipe;
-  pid_t init_pid = -1;
+  bool cloned_ahead = false;  // The mini-init, before it was needed.
+  pid_t init_pid = -1;        // -1 when there is none, or none any more.
   pid_t payload_pid = -1;
   std::vector<std::string> layers;
   std::vector<std::string> missing;

@@ -24,10 +24,6 @@ namespace {
 
 constexpr std::uint32_t kNobody = 65534;
 constexpr std::array kRootEntries = {"usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"};
-// What programs need of /etc; nothing that names a user, a key or a host.
-constexpr std::array kHarmlessEtc = {"ld.so.cache",  "ld.so.conf", "ld.so.conf.d",
-                                     "alternatives", "fonts",      "localtime",
-                                     "mime.types",   "magic",      "ssl/openssl.cnf"};
 constexpr char kPasswd[] = "sandbox:x:1000:1000:sandbox:/work:/usr/sbin/nologin\n";
 constexpr std::array kReadableProc = {"/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat"};
 constexpr std::array kOpenDevices = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random",
@@ -70,16 +66,6 @@ absl::Status AddBind(LaunchRequest& request, const std::string& host_path,
   request.binds.push_back(
       {host_path, inside_path, seen.st_dev, seen.st_ino, S_ISDIR(seen.st_mode), executable});
   return absl::OkStatus();
-}
-
-std::vector<std::string> EtcEntries(const std::string& root) {
-  std::vector<std::string> entries(kHarmlessEtc.begin(), kHarmlessEtc.end());
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(root + "/etc", ignored)) {
-    const std::string name = entry.path().filename();
-    if (name.rfind("python3", 0) == 0) entries.push_back(name);
-  }
-  return entries;
 }
 
 // The host's /etc is full of what is none of a sandbox's business: only the harmless entries.
@@ -128,9 +114,8 @@ bool AnyBindIn(const SandboxPolicy& policy, std::string_view folder) {
 
 absl::Status PlanTree(LaunchRequest& request, const SandboxPolicy& policy) {
   RETURN_IF_ERROR(PlanRoot(request, policy));
-  const std::vector<std::string> etc = EtcEntries(policy.root());
   if (policy.uses_host_system()) {
-    RETURN_IF_ERROR(PlanHostEtc(request, etc));
+    RETURN_IF_ERROR(PlanHostEtc(request, policy.etc_entries()));
   } else {
     RETURN_IF_ERROR(AddBind(request, policy.root() + "/etc", "/etc", false));
     const std::string opt = policy.root() + "/opt";
@@ -140,7 +125,7 @@ absl::Status PlanTree(LaunchRequest& request, const SandboxPolicy& policy) {
       request.landlock_paths.push_back({"/opt", LandlockAccess::kExecute});
     }
   }
-  for (const std::string& entry : etc) {
+  for (const std::string& entry : policy.etc_entries()) {
     request.landlock_paths.push_back({"/etc/" + entry, LandlockAccess::kRead});
   }
   for (const ReadOnlyBind& bind : policy.binds()) {
@@ -225,6 +210,11 @@ absl::Status CheckCommand(const SandboxCommand& command) {
     }
   }
   return absl::OkStatus();
+}
+
+CloneRequest PlanClone(std::uint32_t namespaces) {
+  const SandboxIdentity who = IdentityForCaller();
+  return {namespaces, kInsideUid, kInsideUid, who.host_uid, who.host_gid, 0};
 }
 
 absl::StatusOr<LaunchRequest> PlanLaunch(const SandboxPolicy& policy,

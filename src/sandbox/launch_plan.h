@@ -21,6 +21,9 @@ inline constexpr std::uint32_t kInsideUid = 1000;
 // For root: the unprivileged user 65534. For an ordinary user: itself, the only one it may map.
 SandboxIdentity IdentityForCaller();
 
+// For the same machine and caller as the plans below.
+CloneRequest PlanClone(std::uint32_t namespaces);
+
 // Turns a policy and a command into what the launcher is asked for, with every namespace. Looks at
 // each source: NotFound or PermissionDenied names one that the sandbox could not read.
 absl::StatusOr<LaunchRequest> PlanLaunch(const SandboxPolicy& policy,

@@ -8,6 +8,7 @@
 namespace ncn::sandbox {
 namespace {
 
+constexpr std::uint8_t kCloneMagic = 0x91;
 constexpr std::uint8_t kRequestMagic = 0xa1;
 constexpr std::uint8_t kReportMagic = 0xb1;
 constexpr std::size_t kListMax = 1024;
@@ -134,15 +135,22 @@ void VisitMounts(Io& io, Request& request) {
   io.Text(request.working_folder, kPathBytesMax);
 }
 
+// What a CloneRequest and a LaunchRequest have in common.
 template <typename Io, typename Request>
-void VisitRequest(Io& io, Request& request) {
-  io.List(request.argv, kTextItem);
-  io.List(request.environment, kTextItem);
+void VisitIdentity(Io& io, Request& request) {
   io.Number(request.namespaces);
   io.Number(request.inside_uid);
   io.Number(request.inside_gid);
   io.Number(request.host_uid);
   io.Number(request.host_gid);
+  io.Number(request.fail_step);
+}
+
+template <typename Io, typename Request>
+void VisitRequest(Io& io, Request& request) {
+  VisitIdentity(io, request);
+  io.List(request.argv, kTextItem);
+  io.List(request.environment, kTextItem);
   VisitMounts(io, request);
   io.List(request.rlimits, [](auto& i, auto& limit) {
     i.Number(limit.resource);
@@ -155,7 +163,6 @@ void VisitRequest(Io& io, Request& request) {
     i.Enum(rule.access, LandlockAccess::kExecute, LandlockAccess::kDevice);
   });
   io.Number(request.cgroups);
-  io.Number(request.fail_step);
 }
 
 template <typename Io, typename Report>
@@ -166,6 +173,7 @@ void VisitReport(Io& io, Report& report) {
   io.Number(report.error);
   io.Text(report.detail, kPathBytesMax);
   io.Number(report.listener);
+  io.Number(report.work_folder);
   io.Number(report.landlock_abi);
   io.List(report.steps, [](auto& i, auto& step) {
     i.Enum(step.step, kFirstStep, kLastStep);
@@ -202,6 +210,24 @@ absl::Status CheckRequest(const LaunchRequest& request) {
 }
 
 }  // namespace
+
+std::string Encode(const CloneRequest& request) {
+  Writer writer;
+  writer.Number(kCloneMagic);
+  VisitIdentity(writer, request);
+  return std::move(writer).Take();
+}
+
+absl::StatusOr<CloneRequest> DecodeCloneRequest(std::string_view bytes) {
+  Reader reader(bytes);
+  std::uint8_t magic = 0;
+  reader.Number(magic);
+  if (magic != kCloneMagic) reader.Fail("not a clone request");
+  CloneRequest request;
+  VisitIdentity(reader, request);
+  RETURN_IF_ERROR(reader.Finish("clone request"));
+  return request;
+}
 
 absl::StatusOr<std::string> Encode(const LaunchRequest& request) {
   Writer writer;

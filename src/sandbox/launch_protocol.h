@@ -19,9 +19,23 @@ inline constexpr std::size_t kMessageBytesMax = 128 << 10;
 inline constexpr std::size_t kPathBytesMax = 4095;
 inline constexpr std::size_t kCgroupsMax = 4;
 // Descriptors that come with a LaunchRequest: these, then the members of its control groups.
-inline constexpr std::size_t kControlFd = 0, kStdoutFd = 1, kStderrFd = 2, kSeccompFd = 3,
-                             kFixedFds = 4;
+inline constexpr std::size_t kStdoutFd = 0, kStderrFd = 1, kSeccompFd = 2, kFixedFds = 3;
 inline constexpr std::size_t kFdsMax = kFixedFds + kCgroupsMax;
+
+// Asks the launcher for a new process in namespaces of its own, the sandbox's mini-init. Comes with
+// one descriptor: the mini-init's end of the sandbox's channel, on which the LaunchRequest follows.
+// Apart from that one because the kernel takes its time to make namespaces, and the node can plan
+// the rest meanwhile.
+struct CloneRequest {
+  std::uint32_t namespaces = 0;  // CLONE_NEW* flags.
+  std::uint32_t inside_uid = 0, inside_gid = 0;
+  std::uint32_t host_uid = 0, host_gid = 0;
+  std::uint8_t fail_step = 0;  // As in LaunchRequest.
+
+  bool operator==(const CloneRequest&) const = default;
+};
+std::string Encode(const CloneRequest& request);
+absl::StatusOr<CloneRequest> DecodeCloneRequest(std::string_view bytes);
 
 // A bind mount of the new root. `device` and `inode` are what the node saw when it checked the
 // source; another file in its place is refused.
@@ -68,11 +82,11 @@ struct Rlimit {
   bool operator==(const Rlimit&) const = default;
 };
 
-// Everything that the launcher needs to make one sandbox.
+// Everything that the mini-init needs to make one sandbox.
 struct LaunchRequest {
   std::vector<std::string> argv;
   std::vector<std::string> environment;
-  std::uint32_t namespaces = 0;  // CLONE_NEW* flags. Without CLONE_NEWNS no mount is made.
+  std::uint32_t namespaces = 0;  // That it is in. Without CLONE_NEWNS no mount is made.
   std::uint32_t inside_uid = 0, inside_gid = 0;
   std::uint32_t host_uid = 0, host_gid = 0;
   std::vector<BindMount> binds;
@@ -96,10 +110,9 @@ absl::StatusOr<LaunchRequest> DecodeLaunchRequest(std::string_view bytes);
 enum class ReportKind : std::uint8_t {
   kCloned = 1,  // From the launcher: `pid`, with a pidfd.
   kFailed,      // From any: `step`, `error`, `detail`. Nothing was run.
-  kWorkspace,   // From the mini-init: with a descriptor of /work.
-  kHeld,        // From the payload, which then waits: `listener`, `landlock_abi`, `steps`.
-  kEnded,       // From the mini-init: `wait_status` of the payload.
-  kReaped,      // From the launcher: all is gone; `wait_status`, `cpu_us`, `rss_peak_kib`.
+  kHeld,    // From the payload, which waits: `listener`, `work_folder`, `landlock_abi`, `steps`.
+  kEnded,   // From the mini-init: `wait_status` of the payload.
+  kReaped,  // From the launcher: all is gone; `wait_status`, `cpu_us`, `rss_peak_kib`.
 };
 
 struct StepTime {
@@ -115,7 +128,8 @@ struct LaunchReport {
   SetupStep step = kFirstStep;
   std::int32_t error = 0;
   std::string detail;
-  std::int32_t listener = -1;  // The descriptor's number in the payload.
+  std::int32_t listener = -1;     // The descriptor's number in the payload.
+  std::int32_t work_folder = -1;  // The number of that of /work in the mini-init, or -1.
   std::uint8_t landlock_abi = 0;
   std::vector<StepTime> steps;
   std::int32_t wait_status = 0;

@@ -34,6 +34,7 @@ LaunchReport FullReport() {
   report.error = -1;
   report.detail = "detail";
   report.listener = 4;
+  report.work_folder = 5;
   report.landlock_abi = 7;
   report.steps = {{SetupStep::kRoot, 12}};
   report.wait_status = 256;
@@ -51,6 +52,20 @@ TEST(LaunchProtocolTest, WhatIsEncodedComesBack) {
   const auto report = DecodeLaunchReport(Encode(FullReport()));
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_TRUE(*report == FullReport());
+}
+
+TEST(LaunchProtocolTest, ACloneRequestComesBackAndNothingElsePassesForOne) {
+  const CloneRequest request{0x7e020000, 1000, 1001, 65534, 65533, 1};
+  const std::string bytes = Encode(request);
+  const auto decoded = DecodeCloneRequest(bytes);
+  ASSERT_TRUE(decoded.ok()) << decoded.status();
+  EXPECT_TRUE(*decoded == request);
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    EXPECT_FALSE(DecodeCloneRequest(bytes.substr(0, size)).ok()) << size;
+  }
+  EXPECT_FALSE(DecodeCloneRequest(bytes + "x").ok());
+  EXPECT_FALSE(DecodeCloneRequest(*Encode(FullRequest())).ok());
+  EXPECT_FALSE(DecodeLaunchRequest(bytes).ok());
 }
 
 TEST(LaunchProtocolTest, EveryCutAndEveryAdditionIsRefused) {

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -24,7 +25,6 @@
 namespace ncn::sandbox {
 namespace {
 
-constexpr std::size_t kBpfBytesMax = 4096 * 8;  // BPF_MAXINSNS of eight bytes.
 constexpr char kOutOfMemoryFirst[] = "1000";
 
 // Clones like fork, into new namespaces. Returns as fork does; `pidfd` is the child's.
@@ -47,7 +47,7 @@ bool WriteProcFile(pid_t pid, const char* name, std::string_view text) {
          ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
 }
 
-bool MapIdentity(const LaunchRequest& request, pid_t pid, SetupJournal& journal) {
+bool MapIdentity(const CloneRequest& request, pid_t pid, SetupJournal& journal) {
   // An ordinary user may map its group only when it gives up setgroups.
   if (::geteuid() != 0 && !WriteProcFile(pid, "setgroups", "deny")) {
     return journal.FailErrno("write of setgroups");
@@ -59,25 +59,17 @@ bool MapIdentity(const LaunchRequest& request, pid_t pid, SetupJournal& journal)
   return true;
 }
 
-// Many requests share the file, hence its offset: read by position. Empty when it makes no sense.
-std::string ReadFilter(int fd) {
-  std::string bpf(kBpfBytesMax + 1, '\0');
-  const ssize_t size = ::pread(fd, bpf.data(), bpf.size(), 0);
-  const bool sound = size > 0 && size <= static_cast<ssize_t>(kBpfBytesMax) && size % 8 == 0;
-  bpf.resize(sound ? static_cast<std::size_t>(size) : 0);
-  return bpf;
-}
-
 class Launcher {
  public:
-  explicit Launcher(int requests) : requests_(requests) {}
+  Launcher(int requests, int doorbell) : requests_(requests), doorbell_(doorbell) {}
 
   int Serve() {
     base::UniqueFd ended = EndedChildren();
     if (!ended.valid()) return 1;
     for (;;) {
-      pollfd ready[] = {{requests_, POLLIN, 0}, {ended.get(), POLLIN, 0}};
-      if (::poll(ready, 2, -1) < 0 && errno != EINTR) return 1;
+      // Of the requests' socket, only its end: see LauncherClient::Clone.
+      pollfd ready[] = {{requests_, 0, 0}, {ended.get(), POLLIN, 0}, {doorbell_, POLLIN, 0}};
+      if (::poll(ready, 3, -1) < 0 && errno != EINTR) return 1;
       if ((ready[1].revents & POLLIN) != 0) {
         signalfd_siginfo information;
         while (::read(ended.get(), &information, sizeof(information)) > 0) {
@@ -85,7 +77,8 @@ class Launcher {
         Reap(WNOHANG);
         if (::getppid() != node_) break;
       }
-      if (ready[0].revents != 0 && !TakeRequest()) break;
+      if (ready[0].revents != 0) break;
+      if (ready[2].revents != 0 && !TakeRequest()) break;
     }
     for (const auto& [pid, control] : running_) ::kill(pid, SIGKILL);
     while (!running_.empty() && Reap(0)) {
@@ -108,58 +101,48 @@ class Launcher {
 
   // False at the end of the conversation, or when it no longer makes sense.
   bool TakeRequest() {
-    absl::StatusOr<Message> message = ReceiveMessage(requests_, kMessageBytesMax, kFdsMax, -1);
+    eventfd_t one = 0;
+    if (::eventfd_read(doorbell_, &one) != 0) return false;
+    absl::StatusOr<Message> message = ReceiveMessage(requests_, kMessageBytesMax, 1, -1);
     if (!message.ok()) return false;
-    const absl::StatusOr<LaunchRequest> request = DecodeLaunchRequest(message->bytes);
-    if (!request.ok() || message->fds.size() != kFixedFds + request->cgroups) return false;
-    Launch(*request, std::move(message->fds));
+    const absl::StatusOr<CloneRequest> request = DecodeCloneRequest(message->bytes);
+    if (!request.ok() || message->fds.size() != 1) return false;
+    SetupJournal journal(request->fail_step);
+    base::UniqueFd control = std::move(message->fds[0]);
+    if (!Clone(*request, control, journal)) {
+      (void)SendMessage(control.get(), Encode(journal.Failure()), {});
+    }
     return true;
   }
 
-  void Launch(const LaunchRequest& request, std::vector<base::UniqueFd> fds) {
-    SetupJournal journal(request.fail_step);
-    const int control = fds[kControlFd].get();
-    if (!TryLaunch(request, fds, journal)) {
-      (void)SendMessage(control, Encode(journal.Failure()), {});
-    }
-  }
-
-  bool TryLaunch(const LaunchRequest& request, std::vector<base::UniqueFd>& fds,
-                 SetupJournal& journal) {
+  // Takes `control` when it succeeds.
+  bool Clone(const CloneRequest& request, base::UniqueFd& control, SetupJournal& journal) {
     if (request.namespaces != 0 && !journal.Begin(SetupStep::kNamespaces)) return false;
-    const std::string bpf = ReadFilter(fds[kSeccompFd].get());
-    if (bpf.empty()) return journal.Fail(EINVAL, "the seccomp filter cannot be read");
     int mapped[2];
     if (::pipe2(mapped, O_CLOEXEC) != 0) return journal.FailErrno("pipe2");
     const base::UniqueFd mapped_read(mapped[0]), mapped_write(mapped[1]);
-
-    std::vector<int> cgroups;
-    for (std::size_t i = kFixedFds; i < fds.size(); ++i) cgroups.push_back(fds[i].get());
     base::UniqueFd pidfd;
     const pid_t pid = CloneInto(request.namespaces, pidfd);
     if (pid < 0) return journal.FailErrno("clone3");
     if (pid == 0) {
       ::close(mapped[1]);
-      RunSandboxInit(
-          request, bpf,
-          {fds[kControlFd].get(), fds[kStdoutFd].get(), fds[kStderrFd].get(), mapped[0], cgroups});
+      RunSandboxInit(control.get(), mapped[0]);
     }
     LaunchReport cloned;
     cloned.kind = ReportKind::kCloned;
     cloned.pid = pid;
-    const int control = fds[kControlFd].get();
-    bool placed = SendMessage(control, Encode(cloned), {pidfd.get()}).ok();
+    bool placed = SendMessage(control.get(), Encode(cloned), {pidfd.get()}).ok();
     if (placed && !Identify(request, pid, journal)) {
-      (void)SendMessage(control, Encode(journal.Failure()), {});
+      (void)SendMessage(control.get(), Encode(journal.Failure()), {});
       placed = false;
     }
     if (!placed || ::write(mapped_write.get(), "m", 1) != 1) ::kill(pid, SIGKILL);
-    running_.emplace(pid, std::move(fds[kControlFd]));
+    running_.emplace(pid, std::move(control));
     return true;
   }
 
   // Gives the new mini-init its identity, before it may go on.
-  bool Identify(const LaunchRequest& request, pid_t pid, SetupJournal& journal) {
+  bool Identify(const CloneRequest& request, pid_t pid, SetupJournal& journal) {
     WriteProcFile(pid, "oom_score_adj", kOutOfMemoryFirst);  // Best effort: it before the node.
     return (request.namespaces & CLONE_NEWUSER) == 0 ||
            (journal.Begin(SetupStep::kIdentity) && MapIdentity(request, pid, journal));
@@ -193,6 +176,7 @@ class Launcher {
   }
 
   const int requests_;
+  const int doorbell_;
   const pid_t node_ = ::getppid();
   std::map<pid_t, base::UniqueFd> running_;  // Mini-init to its sandbox's channel.
 };
@@ -209,12 +193,12 @@ void RemoveCgroups(const std::vector<std::string>& folders) {
 
 }  // namespace
 
-int RunLauncher(int requests, const std::vector<std::string>& cgroup_folders) {
+int RunLauncher(int requests, int doorbell, const std::vector<std::string>& cgroup_folders) {
   // Whatever the node ignores or blocks is no legacy for sandboxes; its terminal is not ours.
   for (int signal = 1; signal < NSIG; ++signal) ::signal(signal, SIG_DFL);
   ::signal(SIGPIPE, SIG_IGN);
   ::setsid();
-  const int code = Launcher(requests).Serve();
+  const int code = Launcher(requests, doorbell).Serve();
   RemoveCgroups(cgroup_folders);
   return code;
 }

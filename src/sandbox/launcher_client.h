@@ -24,16 +24,18 @@ class LauncherClient {
   LauncherClient(const LauncherClient&) = delete;
   LauncherClient& operator=(const LauncherClient&) = delete;
 
-  // Asks for a sandbox; the descriptors are lent, in the order of kControlFd and so on. What comes
-  // of it is told on the channel whose other end was given.
-  absl::Status Launch(const LaunchRequest& request, const std::vector<int>& fds);
+  // Asks for a mini-init. What comes of it is told on the channel whose other end `channel` (lent)
+  // is; the mini-init awaits its LaunchRequest there.
+  absl::Status Clone(const CloneRequest& request, int channel);
   pid_t pid() const { return pid_; }
 
  private:
-  LauncherClient(base::UniqueFd requests, pid_t pid) : requests_(std::move(requests)), pid_(pid) {}
+  LauncherClient(base::UniqueFd requests, base::UniqueFd doorbell, pid_t pid)
+      : requests_(std::move(requests)), doorbell_(std::move(doorbell)), pid_(pid) {}
 
   // Constant after construction.
   base::UniqueFd requests_;
+  const base::UniqueFd doorbell_;
   const pid_t pid_;
 };
 

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -75,8 +76,17 @@ absl::StatusOr<Message> ReceiveMessage(int socket, std::size_t bytes_max, std::s
   } while (polled < 0 && errno == EINTR);
   if (polled == 0) return absl::DeadlineExceededError("no message in time");
 
+  // The usual message is short, the largest possible one is not: ask before making room.
+  ssize_t waiting = 0;
+  do {
+    // ECONNRESET is told once, and before what still waits, when the other side ends without having
+    // read all: one that was killed before it saw that it may go.
+    waiting = ::recv(socket, nullptr, 0, MSG_PEEK | MSG_TRUNC);
+  } while (waiting < 0 && (errno == EINTR || errno == ECONNRESET));
+  if (waiting < 0) return base::ErrnoStatus(errno, "receipt of a message");
+
   Message message;
-  message.bytes.resize(bytes_max);
+  message.bytes.resize(std::clamp<std::size_t>(static_cast<std::size_t>(waiting), 1, bytes_max));
   iovec part{message.bytes.data(), message.bytes.size()};
   alignas(cmsghdr) std::array<char, kControlBytes> control{};
   msghdr header{};
@@ -87,8 +97,6 @@ absl::StatusOr<Message> ReceiveMessage(int socket, std::size_t bytes_max, std::s
   ssize_t size = 0;
   do {
     size = ::recvmsg(socket, &header, MSG_CMSG_CLOEXEC);
-    // Told once, and before what still waits, when the other side ends without having read all:
-    // one that was killed before it saw that it may go.
   } while (size < 0 && (errno == EINTR || errno == ECONNRESET));
   if (size < 0) return base::ErrnoStatus(errno, "receipt of a message");
   TakeControl(header, message);

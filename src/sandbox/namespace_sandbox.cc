@@ -131,22 +131,51 @@ absl::Status NamespaceSandbox::Prepare(const SandboxPolicy& policy, const Sandbo
     handles.request.cgroups = static_cast<std::uint8_t>(handles.cgroup->members().size());
   }
   ASSIGN_OR_RETURN(const int filter, FilterFile(policy.seccomp()));
-  ASSIGN_OR_RETURN(auto channel, MessageSocketPair());
   ASSIGN_OR_RETURN(Pipe output, MakePipe());
   ASSIGN_OR_RETURN(Pipe errors, MakePipe());
+  handles.stdout_pipe = std::move(output.read);
+  handles.stderr_pipe = std::move(errors.read);
+  std::vector<int> fds = {output.write.get(), errors.write.get(), filter};
+  if (handles.cgroup != nullptr) {
+    for (const base::UniqueFd& list : handles.cgroup->members()) fds.push_back(list.get());
+  }
+  return SendOrders(fds, handles);
+}
+
+absl::StatusOr<base::UniqueFd> NamespaceSandbox::CloneInit(std::uint32_t namespaces) {
+  ASSIGN_OR_RETURN(auto channel, MessageSocketPair());
   // The kernel then stamps the payload's message with its pid, which cannot be made up.
   const int on = 1;
   if (::setsockopt(channel.first.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) != 0) {
     return base::ErrnoStatus(errno, "SO_PASSCRED");
   }
-  handles.channel = std::move(channel.first);
-  handles.stdout_pipe = std::move(output.read);
-  handles.stderr_pipe = std::move(errors.read);
-  std::vector<int> fds = {channel.second.get(), output.write.get(), errors.write.get(), filter};
-  if (handles.cgroup != nullptr) {
-    for (const base::UniqueFd& list : handles.cgroup->members()) fds.push_back(list.get());
+  CloneRequest clone = PlanClone(namespaces);
+  clone.fail_step = fail_step_;
+  RETURN_IF_ERROR(launcher_->Clone(clone, channel.second.get()));
+  return std::move(channel.first);
+}
+
+absl::Status NamespaceSandbox::SendOrders(const std::vector<int>& fds, SandboxHandles& handles) {
+  ASSIGN_OR_RETURN(const std::string bytes, Encode(handles.request));
+  if (handles.request.namespaces == kAllNamespaces && fail_step_ == 0) {
+    handles.channel = ahead_.With([](base::UniqueFd& ahead) { return std::move(ahead); });
   }
-  return launcher_->Launch(handles.request, fds);
+  handles.cloned_ahead = handles.channel.valid();
+  if (!handles.cloned_ahead) {
+    ASSIGN_OR_RETURN(handles.channel, CloneInit(handles.request.namespaces));
+  }
+  // When nobody is there to take it, the channel tells why.
+  (void)SendMessage(handles.channel.get(), bytes, fds);
+  return absl::OkStatus();
+}
+
+void NamespaceSandbox::CloneAhead() {
+  if (fail_step_ != 0) return;
+  ahead_.With([this](base::UniqueFd& ahead) {
+    if (ahead.valid()) return;
+    absl::StatusOr<base::UniqueFd> channel = CloneInit(kAllNamespaces);
+    if (channel.ok()) ahead = *std::move(channel);
+  });
 }
 
 // Follows the set-up until the payload waits, or something failed.
@@ -161,10 +190,6 @@ absl::Status NamespaceSandbox::AwaitHeld(SandboxHandles& handles,
         if (message.fds.size() != 1) return absl::InternalError("a report lacks its descriptor");
         handles.init_pid = report.pid;
         handles.init_pidfd = std::move(message.fds[0]);
-        break;
-      case ReportKind::kWorkspace:
-        if (message.fds.size() != 1) return absl::InternalError("a report lacks its descriptor");
-        handles.work_folder = std::move(message.fds[0]);
         break;
       case ReportKind::kFailed:
         failure = report;
@@ -181,10 +206,16 @@ absl::Status NamespaceSandbox::AwaitHeld(SandboxHandles& handles,
         if (!handles.seccomp_listener.valid()) {
           return base::ErrnoStatus(errno, "sandbox layer \"seccomp\": the filter's listener");
         }
+        if (report.work_folder >= 0) {
+          handles.work_folder.reset(PidfdGetfd(handles.init_pidfd.get(), report.work_folder));
+          if (!handles.work_folder.valid()) return base::ErrnoStatus(errno, "the sandbox's /work");
+        }
         return absl::OkStatus();
       }
-      case ReportKind::kEnded:
       case ReportKind::kReaped:
+        handles.init_pid = -1;
+        [[fallthrough]];
+      case ReportKind::kEnded:
         return absl::InternalError("the sandbox ended while it was set up, without saying why");
     }
   }
@@ -197,6 +228,7 @@ NamespaceSandbox::Attempt NamespaceSandbox::Try(const SandboxPolicy& policy,
   SandboxHandles handles;
   attempt.status = Prepare(policy, command, concessions, handles);
   if (attempt.status.ok()) attempt.status = AwaitHeld(handles, attempt.failure);
+  attempt.died_waiting = handles.cloned_ahead && handles.init_pid <= 0;
   if (attempt.status.ok()) {
     attempt.status = PlaceFiles(handles.work_folder.get(), command.files,
                                 {handles.request.host_uid, handles.request.host_gid});
@@ -273,7 +305,11 @@ absl::StatusOr<std::unique_ptr<SandboxedProcess>> NamespaceSandbox::Start(
   Concessions concessions;
   for (;;) {
     Attempt attempt = Try(policy, command, concessions);
-    if (attempt.status.ok()) return std::unique_ptr<SandboxedProcess>(std::move(attempt.process));
+    if (attempt.status.ok()) {
+      if (concessions.namespaces == kAllNamespaces) CloneAhead();
+      return std::unique_ptr<SandboxedProcess>(std::move(attempt.process));
+    }
+    if (attempt.died_waiting) continue;  // There is no second one; the next is new.
     if (mode_ == SandboxMode::kStrict || !attempt.failure.has_value() ||
         !Concede(*attempt.failure, concessions)) {
       return attempt.status;

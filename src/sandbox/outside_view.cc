@@ -6,12 +6,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
 #include <map>
 #include <optional>
-#include <sstream>
 
 #include "base/files.h"
 #include "base/status_macros.h"
@@ -22,7 +22,6 @@ namespace ncn::sandbox {
 namespace {
 
 constexpr std::size_t kProcFileBytesMax = 1 << 20;
-constexpr std::size_t kLimitLineBytesMax = 128;
 constexpr int kListenerFd = 4;  // Streams, channel, listener; both of the last close at execve.
 
 struct Namespace {
@@ -41,12 +40,18 @@ absl::Status Differs(std::string_view what, std::string_view found, std::string_
                    ", not ", wanted, "; nothing was run"));
 }
 
+// Cuts `text` behind the next `separator` and returns what lay before it.
+std::string_view Next(std::string_view& text, char separator) {
+  const std::size_t end = std::min(text.find(separator), text.size());
+  const std::string_view piece = text.substr(0, end);
+  text.remove_prefix(std::min(end + 1, text.size()));
+  return piece;
+}
+
 // The value of "key:\tvalue" in a status file.
 std::optional<std::string_view> Field(std::string_view status, std::string_view key) {
   while (!status.empty()) {
-    const std::size_t end = std::min(status.find('\n'), status.size());
-    const std::string_view line = status.substr(0, end);
-    status.remove_prefix(std::min(end + 1, status.size()));
+    const std::string_view line = Next(status, '\n');
     if (line.size() > key.size() + 1 && line.substr(0, key.size()) == key &&
         line[key.size()] == ':') {
       return line.substr(line.find_first_not_of(" \t", key.size() + 1));
@@ -61,11 +66,24 @@ std::string ReadLink(const std::string& path) {
   return size > 0 ? std::string(buffer.data(), static_cast<std::size_t>(size)) : std::string();
 }
 
+// The node's namespaces, which it never leaves, in the order of kNamespaces.
+const std::array<std::string, kNamespaces.size()>& OwnNamespaces() {
+  static const auto* const own = [] {
+    auto* links = new std::array<std::string, kNamespaces.size()>;
+    for (std::size_t i = 0; i < kNamespaces.size(); ++i) {
+      (*links)[i] = ReadLink(base::StrCat("/proc/self/ns/", kNamespaces[i].name));
+    }
+    return links;
+  }();
+  return *own;
+}
+
 absl::Status VerifyNamespaces(const std::string& proc, std::uint32_t wanted) {
-  for (const Namespace& space : kNamespaces) {
+  for (std::size_t i = 0; i < kNamespaces.size(); ++i) {
+    const Namespace& space = kNamespaces[i];
     if ((wanted & space.flag) == 0) continue;
     const std::string theirs = ReadLink(base::StrCat(proc, "/ns/", space.name));
-    const std::string ours = ReadLink(base::StrCat("/proc/self/ns/", space.name));
+    const std::string& ours = OwnNamespaces()[i];
     if (theirs.empty() || ours.empty() || theirs == ours) {
       return Differs(base::StrCat("its ", space.name, " namespace"),
                      theirs.empty() ? "unknown" : "the node's", "one of its own");
@@ -160,8 +178,11 @@ const BindMount* BindAbove(const LaunchRequest& request, const std::string& path
   return nullptr;
 }
 
-bool HasOption(const std::string& options, const std::string& option) {
-  return ("," + options + ",").find("," + option + ",") != std::string::npos;
+bool HasOption(std::string_view options, std::string_view option) {
+  while (!options.empty()) {
+    if (Next(options, ',') == option) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -190,12 +211,11 @@ absl::Status VerifyStatusFile(std::string_view status, const LaunchRequest& requ
 
 absl::Status VerifyMounts(std::string_view mountinfo, const LaunchRequest& request) {
   std::map<std::string, std::vector<std::string>> wanted = WantedMounts(request);
-  std::istringstream lines{std::string(mountinfo)};
-  for (std::string line; std::getline(lines, line);) {
-    std::istringstream fields(line);
-    std::string id, parent, device, root, escaped, options;
-    fields >> id >> parent >> device >> root >> escaped >> options;
-    const std::string path = Unescape(escaped);
+  while (!mountinfo.empty()) {
+    std::string_view line = Next(mountinfo, '\n');
+    for (int skipped = 0; skipped < 4; ++skipped) Next(line, ' ');  // Id, parent, device, root.
+    const std::string path = Unescape(Next(line, ' '));
+    const std::string_view options = Next(line, ' ');
     const auto found = wanted.find(path);
     std::vector<std::string> needed;
     if (found != wanted.end()) {
@@ -225,9 +245,13 @@ absl::Status VerifyRlimits(std::string_view limits, const LaunchRequest& request
       return Differs(base::StrCat("rlimit ", static_cast<int>(wanted.resource)), "unknown",
                      "known");
     }
-    std::istringstream values(std::string(limits.substr(at + name.size(), kLimitLineBytesMax)));
-    std::string soft, hard;
-    values >> soft >> hard;
+    std::string_view line = limits.substr(at + name.size());
+    line = Next(line, '\n');
+    const auto next_word = [&line] {
+      line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
+      return Next(line, ' ');
+    };
+    const std::string_view soft = next_word(), hard = next_word();
     if (soft != LimitText(wanted.soft) || hard != LimitText(wanted.hard)) {
       return Differs(name, base::StrCat(soft, " and ", hard),
                      base::StrCat(wanted.soft, " and ", wanted.hard));

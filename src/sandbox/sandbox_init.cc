@@ -23,9 +23,20 @@ namespace ncn::sandbox {
 namespace {
 
 constexpr char kHostName[] = "sandbox";
-constexpr int kControl = 3;  // Where the channel is in mini-init and payload.
+constexpr int kControl = 3;       // Where the channel is in mini-init and payload.
+constexpr int kWorkFolderFd = 4;  // Of the mini-init alone, for the node to take.
 constexpr std::size_t kPayloadStackBytes = 256 << 10;
 constexpr int kSetupFailed = 125;
+constexpr std::size_t kBpfBytesMax = 4096 * 8;  // BPF_MAXINSNS of eight bytes.
+
+// What the mini-init was told to make.
+struct Orders {
+  LaunchRequest request;
+  std::string bpf;  // The seccomp filter.
+  base::UniqueFd output;
+  base::UniqueFd errors;
+  std::vector<base::UniqueFd> cgroups;  // Where to write "0" to join the control groups.
+};
 
 struct Payload {
   const LaunchRequest& request;
@@ -33,6 +44,7 @@ struct Payload {
   SetupJournal& journal;
   std::vector<char*> argv;
   std::vector<char*> environment;
+  int work_folder = -1;
   int landlock_abi = 0;
 };
 
@@ -48,45 +60,79 @@ void Send(const LaunchReport& report) {
   ::_exit(kSetupFailed);
 }
 
-// Puts the descriptors in their places: standard streams, then the channel, then nothing.
-bool PlaceDescriptors(const InitDescriptors& given, SetupJournal& journal) {
+// Many sandboxes share the file, hence its offset: read by position. Empty when it makes no sense.
+std::string ReadFilter(int fd) {
+  struct stat seen {};
+  if (::fstat(fd, &seen) != 0 || seen.st_size <= 0 || seen.st_size % 8 != 0 ||
+      seen.st_size > static_cast<off_t>(kBpfBytesMax)) {
+    return "";
+  }
+  std::string bpf(static_cast<std::size_t>(seen.st_size), '\0');
+  return ::pread(fd, bpf.data(), bpf.size(), 0) == seen.st_size ? bpf : "";
+}
+
+// Ends the process when the node gave up, or says what makes no sense: there is no sandbox yet.
+Orders AwaitOrders(int control) {
+  absl::StatusOr<Message> message = ReceiveMessage(control, kMessageBytesMax, kFdsMax, -1);
+  if (!message.ok()) ::_exit(kSetupFailed);
+  absl::StatusOr<LaunchRequest> request = DecodeLaunchRequest(message->bytes);
+  std::vector<base::UniqueFd>& fds = message->fds;
+  if (!request.ok() || fds.size() != kFixedFds + request->cgroups) ::_exit(kSetupFailed);
+  Orders orders{*std::move(request),
+                ReadFilter(fds[kSeccompFd].get()),
+                std::move(fds[kStdoutFd]),
+                std::move(fds[kStderrFd]),
+                {}};
+  if (orders.bpf.empty()) ::_exit(kSetupFailed);
+  for (std::size_t i = kFixedFds; i < fds.size(); ++i) orders.cgroups.push_back(std::move(fds[i]));
+  return orders;
+}
+
+// Puts the descriptors in their places: standard streams, the channel, /work unless `work_folder`
+// is -1, then nothing.
+bool PlaceDescriptors(int control, int work_folder, const Orders& orders, SetupJournal& journal) {
   const int nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (nothing < 0) return journal.FailErrno("/dev/null");
   // First out of the way of the numbers they are to get.
-  const int control = ::fcntl(given.control, F_DUPFD_CLOEXEC, 10);
-  const int output = ::fcntl(given.output, F_DUPFD_CLOEXEC, 10);
-  const int errors = ::fcntl(given.errors, F_DUPFD_CLOEXEC, 10);
-  if (control < 0 || output < 0 || errors < 0 || ::dup2(nothing, 0) < 0 || ::dup2(output, 1) < 0 ||
-      ::dup2(errors, 2) < 0 || ::dup3(control, kControl, O_CLOEXEC) < 0) {
+  const int channel = ::fcntl(control, F_DUPFD_CLOEXEC, 10);
+  const int output = ::fcntl(orders.output.get(), F_DUPFD_CLOEXEC, 10);
+  const int errors = ::fcntl(orders.errors.get(), F_DUPFD_CLOEXEC, 10);
+  if (channel < 0 || output < 0 || errors < 0 || ::dup2(nothing, 0) < 0 || ::dup2(output, 1) < 0 ||
+      ::dup2(errors, 2) < 0 || ::dup3(channel, kControl, O_CLOEXEC) < 0) {
     return journal.FailErrno("standard streams");
   }
-  return CloseRange(kControl + 1, ~0U) == 0 || journal.FailErrno("close_range");
+  if (work_folder >= 0) {
+    const int folder = ::fcntl(work_folder, F_DUPFD_CLOEXEC, 10);
+    if (folder < 0 || ::dup3(folder, kWorkFolderFd, O_CLOEXEC) < 0) {
+      return journal.FailErrno("descriptor of /work");
+    }
+  }
+  const int last = work_folder < 0 ? kControl : kWorkFolderFd;
+  return CloseRange(last + 1, ~0U) == 0 || journal.FailErrno("close_range");
 }
 
 // A thread that moves itself needs no lock on its process: moved by another, it would wait for
 // every processor to pass a quiescent state, milliseconds on a busy machine.
-bool JoinControlGroups(const LaunchRequest& request, const std::vector<int>& cgroups,
-                       SetupJournal& journal) {
-  const bool own_view = (request.namespaces & CLONE_NEWCGROUP) != 0;
-  if (cgroups.empty() && !own_view) return true;
+bool JoinControlGroups(const Orders& orders, SetupJournal& journal) {
+  const bool own_view = (orders.request.namespaces & CLONE_NEWCGROUP) != 0;
+  if (orders.cgroups.empty() && !own_view) return true;
   if (!journal.Begin(SetupStep::kCgroup)) return false;
-  for (const int tasks : cgroups) {
-    if (::write(tasks, "0", 1) != 1) return journal.FailErrno("joining a control group");
+  for (const base::UniqueFd& tasks : orders.cgroups) {
+    if (::write(tasks.get(), "0", 1) != 1) return journal.FailErrno("joining a control group");
   }
   // Only now, so that the namespace's root is the control group that was joined.
   return !own_view || ::unshare(CLONE_NEWCGROUP) == 0 ||
          journal.FailErrno("unshare of the cgroup namespace");
 }
 
-bool EnterNamespaces(const LaunchRequest& request, const InitDescriptors& given, MountTree& tree,
-                     SetupJournal& journal) {
-  if (!JoinControlGroups(request, given.cgroups, journal)) return false;
+bool EnterNamespaces(const Orders& orders, int mapped, MountTree& tree, SetupJournal& journal) {
+  const LaunchRequest& request = orders.request;
+  if (!JoinControlGroups(orders, journal)) return false;
   const bool own_mounts = (request.namespaces & CLONE_NEWNS) != 0;
   if (own_mounts && (!journal.Begin(SetupStep::kSources) || !tree.CloneSources())) return false;
   if (!journal.Begin(SetupStep::kIdentity)) return false;
   char byte = 0;
-  if (::read(given.mapped, &byte, 1) != 1)
-    ::_exit(kSetupFailed);  // The launcher tells why, or is gone.
+  if (::read(mapped, &byte, 1) != 1) ::_exit(kSetupFailed);  // The launcher tells why, or is gone.
   if (!TakeIdentity(request, journal)) return false;
   // Here the identity is final; a change of it would have undone this.
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return journal.FailErrno("PDEATHSIG");
@@ -114,6 +160,7 @@ LaunchReport Held(const Payload& payload, int listener) {
   LaunchReport held;
   held.kind = ReportKind::kHeld;
   held.listener = listener;
+  held.work_folder = payload.work_folder;
   held.landlock_abi = static_cast<std::uint8_t>(payload.landlock_abi);
   held.steps = payload.journal.steps();
   return held;
@@ -169,14 +216,16 @@ pid_t StartPayload(Payload& payload) {
                  CLONE_VM | CLONE_VFORK | SIGCHLD, &payload);
 }
 
-// The mini-init needs nothing any more but to wait; it takes the same layers as the payload so that
-// it is no stepping stone.
-void ConfineInit(const LaunchRequest& request, const std::string& bpf, SetupJournal& journal) {
+// The mini-init needs nothing any more but to wait; it takes tighter layers than the payload so
+// that it is no stepping stone.
+void ConfineInit(const LaunchRequest& request) {
   ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  CloseRange(0, 2);
+  ::close(kWorkFolderFd);
   std::string_view failed;
   if (request.landlock && RestrictWithLandlock(LandlockAbi(), {}, failed) != 0)
     ::_exit(kSetupFailed);
-  if (!InstallSeccomp(bpf, nullptr, journal)) ::_exit(kSetupFailed);
+  if (!AllowOnlyReaping()) ::_exit(kSetupFailed);
 }
 
 [[noreturn]] void ReapUntilPayloadEnds(pid_t payload) {
@@ -203,39 +252,38 @@ std::vector<char*> Pointers(const std::vector<std::string>& texts) {
 
 }  // namespace
 
-void RunSandboxInit(const LaunchRequest& request, const std::string& bpf,
-                    const InitDescriptors& descriptors) {
+void RunSandboxInit(int control, int mapped) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   ::setsid();  // No controlling terminal.
+  const Orders orders = AwaitOrders(control);
+  const LaunchRequest& request = orders.request;
   // Without a pid namespace, orphans come to us at least.
   if ((request.namespaces & CLONE_NEWPID) == 0) ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   ::umask(022);
   SetupJournal journal(request.fail_step);
   MountTree tree(request, journal);
-  const bool entered = EnterNamespaces(request, descriptors, tree, journal);
-  if (entered && tree.work_folder().valid()) {
-    LaunchReport workspace;
-    workspace.kind = ReportKind::kWorkspace;
-    if (!SendMessage(descriptors.control, Encode(workspace), {tree.work_folder().get()}).ok()) {
-      ::_exit(kSetupFailed);
-    }
-  }
+  const bool entered = EnterNamespaces(orders, mapped, tree, journal);
   if (!entered) {
-    ::dup2(descriptors.control, kControl);
+    ::dup2(control, kControl);
     GiveUp(journal);
   }
-  if (!PlaceDescriptors(descriptors, journal) || !FinishNamespaces(request, journal) ||
-      !journal.Begin(SetupStep::kPayload)) {
+  const int work_folder = tree.work_folder().get();
+  if (!PlaceDescriptors(control, work_folder, orders, journal) ||
+      !FinishNamespaces(request, journal) || !journal.Begin(SetupStep::kPayload)) {
     GiveUp(journal);
   }
-  Payload payload{request, bpf, journal, Pointers(request.argv), Pointers(request.environment)};
+  Payload payload{request,
+                  orders.bpf,
+                  journal,
+                  Pointers(request.argv),
+                  Pointers(request.environment),
+                  work_folder < 0 ? -1 : kWorkFolderFd};
   const pid_t child = StartPayload(payload);
   if (child < 0) {
     journal.FailErrno("clone");
     GiveUp(journal);
   }
-  ConfineInit(request, bpf, journal);
-  CloseRange(0, 2);
+  ConfineInit(request);
   ReapUntilPayloadEnds(child);
 }
 

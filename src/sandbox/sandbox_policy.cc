@@ -10,6 +10,10 @@
 namespace ncn::sandbox {
 namespace {
 
+constexpr std::array kHarmlessEtc = {"ld.so.cache",  "ld.so.conf", "ld.so.conf.d",
+                                     "alternatives", "fonts",      "localtime",
+                                     "mime.types",   "magic",      "ssl/openssl.cnf"};
+
 constexpr std::array kOwnFolders = {"/usr", "/bin",  "/sbin", "/lib", "/lib32", "/lib64", "/libx32",
                                     "/etc", "/proc", "/sys",  "/dev", "/work",  "/tmp"};
 constexpr std::size_t kPathMax = 4095;
@@ -56,6 +60,16 @@ absl::Status CheckLimits(const inference::ExecutionLimits& limits) {
         "every limit of an execution must be above 0, inodes and open files at least 16");
   }
   return absl::OkStatus();
+}
+
+std::vector<std::string> EtcEntries(const std::string& root) {
+  std::vector<std::string> entries(kHarmlessEtc.begin(), kHarmlessEtc.end());
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(root + "/etc", ignored)) {
+    const std::string name = entry.path().filename();
+    if (name.rfind("python3", 0) == 0) entries.push_back(name);
+  }
+  return entries;
 }
 
 }  // namespace
@@ -137,6 +151,7 @@ absl::StatusOr<SandboxPolicy> PolicyBuilder::Build() const {
     ASSIGN_OR_RETURN(std::string host_path, Resolve(bind.host_path, "the bind"));
     policy.binds_.push_back({std::move(host_path), bind.inside_path, bind.executable});
   }
+  policy.etc_entries_ = EtcEntries(policy.root_);
   policy.profile_ = profile_;
   policy.exec_memory_ = exec_memory_;
   policy.limits_ = limits_;

@@ -30,6 +30,9 @@ class SandboxPolicy {
   // The folder that holds the root file system's /usr and so on: an image, or "/" for the host's
   // own.
   const std::string& root() const { return root_; }
+  // The names below /etc that may be read: what programs need, and nothing that names a user, a key
+  // or a host. Not all need exist.
+  const std::vector<std::string>& etc_entries() const { return etc_entries_; }
   bool uses_host_system() const { return root_ == "/"; }
   const std::vector<ReadOnlyBind>& binds() const { return binds_; }
   SeccompProfile profile() const { return profile_; }
@@ -48,6 +51,7 @@ class SandboxPolicy {
   SandboxPolicy() = default;
 
   std::string root_;
+  std::vector<std::string> etc_entries_;
   std::vector<ReadOnlyBind> binds_;
   SeccompProfile profile_ = SeccompProfile::kPython;
   ExecMemory exec_memory_ = ExecMemory::kJit;

@@ -7,9 +7,11 @@
 
 #include <filesystem>
 #include <future>
+#include <sstream>
 #include <thread>
 
 #include "base/files.h"
+#include "base/strings.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "sandbox_fixture.h"
@@ -35,6 +37,15 @@ bool Eventually(F&& condition) {
     std::this_thread::yield();
   }
   return true;
+}
+
+// 0 for a process that is gone.
+int ParentOf(int pid) {
+  const auto stat = base::ReadFile(base::StrCat("/proc/", pid, "/stat"), 4096);
+  if (!stat.ok()) return 0;
+  int parent = 0;
+  std::istringstream(stat->substr(stat->rfind(')') + 3)) >> parent;  // ") S PARENT"
+  return parent;
 }
 
 bool AnyCgroupNamed(const std::string& prefix) {
@@ -99,6 +110,19 @@ TEST(SandboxLifeTest, AHundredInARowLeaveNoDescriptor) {
     ASSERT_TRUE(outcome.ok()) << outcome.status();
   }
   EXPECT_EQ(OpenDescriptors(), before);
+}
+
+TEST(SandboxLifeTest, AMiniInitThatDiesWhileItWaitsForWorkIsReplaced) {
+  ASSERT_TRUE(Strict().Run(TestPolicy(), Shell("true")).ok());
+  // Nothing runs now, so every process below the launcher was cloned ahead.
+  int killed = 0;
+  for (const int pid : ProcessesNamed("sandbox_launcher")) {
+    if (ParentOf(ParentOf(pid)) == ::getpid() && ::kill(pid, SIGKILL) == 0) ++killed;
+  }
+  EXPECT_EQ(killed, 1);
+  const auto outcome = Strict().Run(TestPolicy(), Shell("echo fine"));
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_EQ(outcome->stdout_tail, "fine\n");
 }
 
 TEST(SandboxLifeTest, ManyThreadsRunManySandboxesAtOnce) {
