@@ -24,7 +24,7 @@ stage() {
 
 # closing_lines LOG: the last words of ctest, pytest, node's runner and our own: how many passed, how many failed.
 closing_lines() {
-  grep -aE '^[0-9]+% tests passed|^=* ?[0-9]+ (passed|failed|error|skipped).* in [0-9.]+ ?s|^lines: |^[0-9]+ (lints|targets) ' "$1" |
+  grep -aE '^[0-9]+% tests passed|^=* ?[0-9]+ (passed|failed|error|skipped).* in [0-9.]+ ?s|^lines: |^[0-9]+ (lints|targets) |^no time left' "$1" |
     sed -E 's/^=+ | =+$//g' || true
 }
 
