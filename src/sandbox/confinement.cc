@@ -77,10 +77,10 @@ bool InstallSeccomp(const std::string& bpf, int* listener, SetupJournal& journal
   sock_fprog program{};
   program.len = static_cast<unsigned short>(bpf.size() / sizeof(sock_filter));
   program.filter = reinterpret_cast<sock_filter*>(const_cast<char*>(bpf.data()));
-  const long result =
-      ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
+  const unsigned flags = listener != nullptr ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0;
+  const long result = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
   if (result < 0) return journal.FailErrno("seccomp");
-  *listener = static_cast<int>(result);
+  if (listener != nullptr) *listener = static_cast<int>(result);
   return true;
 }
 

@@ -19,7 +19,7 @@ namespace ncn::sandbox {
 [[nodiscard]] bool DropCapabilities(SetupJournal& journal);
 [[nodiscard]] bool SetRlimits(const LaunchRequest& request, SetupJournal& journal);
 // Installs the filter, an array of sock_filter. The number of its listener's descriptor goes to
-// `listener`.
+// `listener`; with null there is none, and a hostile call fails with ENOSYS.
 [[nodiscard]] bool InstallSeccomp(const std::string& bpf, int* listener, SetupJournal& journal);
 // Leaves no system call but those of a process that waits for its children, writes to a descriptor,
 // allocates memory and exits; any other kills it. False with errno set.

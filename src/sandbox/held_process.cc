@@ -116,7 +116,9 @@ absl::Status HeldProcess::TakeReport(Ending& ending) {
   const absl::StatusOr<Message> message =
       ReceiveMessage(handles_.channel.get(), kMessageBytesMax, 0, 0);
   if (!message.ok()) {
-    return absl::UnavailableError("the sandbox launcher has ended: restart the node");
+    reaped_ = true;  // With its maker the sandbox has ended, too.
+    return absl::UnavailableError(
+        "the process that makes sandboxes, sandbox_launcher or a zygote, has ended");
   }
   ASSIGN_OR_RETURN(LaunchReport report, DecodeLaunchReport(message->bytes));
   switch (report.kind) {
@@ -225,7 +227,7 @@ void HeldProcess::Classify(const Ending& ending, SandboxOutcome& outcome) const 
     outcome.violation = violation_;
     return;
   }
-  const int status = ending.payload_status.value_or(SIGKILL);
+  const int status = ending.payload_status.value_or(ending.reaped.wait_status);
   const bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
   const int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
   if (kill_requested_ && !ending.payload_status.has_value()) {

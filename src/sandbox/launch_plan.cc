@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <filesystem>
+#include <functional>
 
 #include "base/errno_status.h"
 #include "base/status_macros.h"
@@ -223,9 +224,35 @@ absl::StatusOr<LaunchRequest> PlanLaunch(const SandboxPolicy& policy,
   request.argv = command.argv;
   request.environment = command.environment;
   request.namespaces = kAllNamespaces;
+  request.makes_sandboxes = policy.profile() == SeccompProfile::kZygote;
   PlanCommon(request, policy.limits());
   RETURN_IF_ERROR(PlanTree(request, policy));
   return request;
+}
+
+std::vector<PathMapping> ViewOf(const SandboxPolicy& policy) {
+  std::vector<PathMapping> view;
+  for (const ReadOnlyBind& bind : policy.binds())
+    view.push_back({bind.host_path, bind.inside_path});
+  view.push_back({policy.uses_host_system() ? "" : policy.root(), ""});
+  std::ranges::stable_sort(view, std::greater(),
+                           [](const PathMapping& m) { return m.host.size(); });
+  return view;
+}
+
+absl::Status SeeFromZygote(const std::vector<PathMapping>& view, LaunchRequest& request) {
+  for (BindMount& bind : request.binds) {
+    const auto shown = std::ranges::find_if(view, [&](const PathMapping& mapping) {
+      return bind.host_path.compare(0, mapping.host.size(), mapping.host) == 0 &&
+             (bind.host_path.size() == mapping.host.size() ||
+              bind.host_path[mapping.host.size()] == '/');
+    });
+    if (shown == view.end()) {
+      return absl::PermissionDeniedError(base::StrCat("the zygote does not show ", bind.host_path));
+    }
+    bind.host_path = shown->inside + bind.host_path.substr(shown->host.size());
+  }
+  return absl::OkStatus();
 }
 
 std::string TranslateToHost(const SandboxPolicy& policy, const std::string& work_folder,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -23,6 +24,17 @@ SandboxIdentity IdentityForCaller();
 
 // For the same machine and caller as the plans below.
 CloneRequest PlanClone(std::uint32_t namespaces);
+
+// How what the host calls by one path is called in a zygote.
+struct PathMapping {
+  std::string host;
+  std::string inside;
+};
+// Of a zygote under `policy`, longest host path first.
+std::vector<PathMapping> ViewOf(const SandboxPolicy& policy);
+// Makes a plan one for the zygote to carry out. PermissionDenied when it needs what is not shown
+// there.
+absl::Status SeeFromZygote(const std::vector<PathMapping>& view, LaunchRequest& request);
 
 // Turns a policy and a command into what the launcher is asked for, with every namespace. Looks at
 // each source: NotFound or PermissionDenied names one that the sandbox could not read.

@@ -162,7 +162,10 @@ void VisitRequest(Io& io, Request& request) {
     i.Text(rule.path, kPathBytesMax);
     i.Enum(rule.access, LandlockAccess::kExecute, LandlockAccess::kDevice);
   });
+  io.Flag(request.makes_sandboxes);
+  io.Flag(request.has_stdin);
   io.Number(request.cgroups);
+  io.Number(request.inherited);
 }
 
 template <typename Io, typename Report>
@@ -203,8 +206,8 @@ absl::Status CheckRequest(const LaunchRequest& request) {
       return absl::InvalidArgumentError("launch request: an unknown resource");
     }
   }
-  if (request.cgroups > kCgroupsMax) {
-    return absl::InvalidArgumentError("launch request: too many control groups");
+  if (request.cgroups > kCgroupsMax || request.inherited > kInheritedMax) {
+    return absl::InvalidArgumentError("launch request: too many descriptors");
   }
   return absl::OkStatus();
 }

@@ -18,9 +18,13 @@ namespace ncn::sandbox {
 inline constexpr std::size_t kMessageBytesMax = 128 << 10;
 inline constexpr std::size_t kPathBytesMax = 4095;
 inline constexpr std::size_t kCgroupsMax = 4;
-// Descriptors that come with a LaunchRequest: these, then the members of its control groups.
+// Descriptors that come with a LaunchRequest: these, then standard input if there is one, the
+// members of its control groups, and what the command inherits.
 inline constexpr std::size_t kStdoutFd = 0, kStderrFd = 1, kSeccompFd = 2, kFixedFds = 3;
-inline constexpr std::size_t kFdsMax = kFixedFds + kCgroupsMax;
+inline constexpr std::size_t kInheritedMax = 2;
+inline constexpr std::size_t kFdsMax = kFixedFds + 1 + kCgroupsMax + kInheritedMax;
+// The number of the first descriptor that a zygote inherits.
+inline constexpr int kInheritedFd = 5;
 
 // Asks the launcher for a new process in namespaces of its own, the sandbox's mini-init. Comes with
 // one descriptor: the mini-init's end of the sandbox's channel, on which the LaunchRequest follows.
@@ -98,7 +102,12 @@ struct LaunchRequest {
   std::vector<Rlimit> rlimits;
   bool landlock = true;
   std::vector<LandlockPath> landlock_paths;
-  std::uint8_t cgroups = 0;    // How many lists of members follow the fixed descriptors.
+  // What runs makes sandboxes of its own, as a zygote does: /proc can be written to, no Landlock,
+  // which would forbid mounting, and no listener, since only one of stacked filters may have one.
+  bool makes_sandboxes = false;
+  bool has_stdin = false;      // Otherwise /dev/null.
+  std::uint8_t cgroups = 0;    // How many lists of members come along.
+  std::uint8_t inherited = 0;  // How many descriptors go to the command, from kInheritedFd on.
   std::uint8_t fail_step = 0;  // A test's: the SetupStep to refuse at. 0: none. Never weakens.
 
   bool operator==(const LaunchRequest&) const = default;

@@ -21,7 +21,9 @@ LaunchRequest FullRequest() {
   request.working_folder = "/work";
   request.rlimits = {{9, 1, 2}};
   request.landlock_paths = {{"/usr", LandlockAccess::kExecute}};
+  request.makes_sandboxes = true;
   request.cgroups = 3;
+  request.inherited = 2;
   request.fail_step = 1;
   return request;
 }
@@ -109,6 +111,7 @@ TEST(LaunchProtocolTest, RequestsThatMakeNoSenseAreRefused) {
   EXPECT_TRUE(refused([](LaunchRequest& r) { r.working_folder = "work"; }));
   EXPECT_TRUE(refused([](LaunchRequest& r) { r.rlimits[0].resource = 16; }));
   EXPECT_TRUE(refused([](LaunchRequest& r) { r.cgroups = 5; }));
+  EXPECT_TRUE(refused([](LaunchRequest& r) { r.inherited = 3; }));
   EXPECT_TRUE(
       refused([](LaunchRequest& r) { r.landlock_paths.resize(1025, r.landlock_paths[0]); }));
 }

@@ -35,6 +35,12 @@ pid_t CloneInto(std::uint32_t namespaces, base::UniqueFd& pidfd) {
   arguments.flags = (namespaces & ~static_cast<std::uint32_t>(CLONE_NEWCGROUP)) | CLONE_PIDFD;
   arguments.pidfd = reinterpret_cast<std::uintptr_t>(&fd);
   arguments.exit_signal = SIGCHLD;
+  // The C library keeps the thread's id where it has told the kernel to clear it.
+  void* thread_id = nullptr;
+  if (::prctl(PR_GET_TID_ADDRESS, &thread_id, 0, 0, 0) == 0 && thread_id != nullptr) {
+    arguments.flags |= CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
+    arguments.child_tid = reinterpret_cast<std::uintptr_t>(thread_id);
+  }
   const long pid = ::syscall(SYS_clone3, &arguments, sizeof(arguments));
   if (pid > 0) pidfd.reset(fd);
   return static_cast<pid_t>(pid);
@@ -61,15 +67,19 @@ bool MapIdentity(const CloneRequest& request, pid_t pid, SetupJournal& journal) 
 
 class Launcher {
  public:
-  Launcher(int requests, int doorbell) : requests_(requests), doorbell_(doorbell) {}
+  // A zygote's children do not become another program; they return from Serve.
+  Launcher(int requests, int doorbell, bool zygote)
+      : requests_(requests), doorbell_(doorbell), zygote_(zygote) {}
 
-  int Serve() {
+  enum class End { kConversation, kBroken, kInChild };
+
+  End Serve() {
     base::UniqueFd ended = EndedChildren();
-    if (!ended.valid()) return 1;
-    for (;;) {
+    if (!ended.valid()) return End::kBroken;
+    while (!in_child_) {
       // Of the requests' socket, only its end: see LauncherClient::Clone.
       pollfd ready[] = {{requests_, 0, 0}, {ended.get(), POLLIN, 0}, {doorbell_, POLLIN, 0}};
-      if (::poll(ready, 3, -1) < 0 && errno != EINTR) return 1;
+      if (::poll(ready, 3, -1) < 0 && errno != EINTR) return End::kBroken;
       if ((ready[1].revents & POLLIN) != 0) {
         signalfd_siginfo information;
         while (::read(ended.get(), &information, sizeof(information)) > 0) {
@@ -80,10 +90,11 @@ class Launcher {
       if (ready[0].revents != 0) break;
       if (ready[2].revents != 0 && !TakeRequest()) break;
     }
+    if (in_child_) return End::kInChild;
     for (const auto& [pid, control] : running_) ::kill(pid, SIGKILL);
     while (!running_.empty() && Reap(0)) {
     }
-    return 0;
+    return End::kConversation;
   }
 
  private:
@@ -126,7 +137,10 @@ class Launcher {
     if (pid < 0) return journal.FailErrno("clone3");
     if (pid == 0) {
       ::close(mapped[1]);
-      RunSandboxInit(control.get(), mapped[0]);
+      if (!zygote_) RunSandboxInit(control.get(), mapped[0]);
+      EnterSandbox(control.get(), mapped[0]);
+      in_child_ = true;
+      return true;
     }
     LaunchReport cloned;
     cloned.kind = ReportKind::kCloned;
@@ -177,6 +191,8 @@ class Launcher {
 
   const int requests_;
   const int doorbell_;
+  const bool zygote_;
+  bool in_child_ = false;
   const pid_t node_ = ::getppid();
   std::map<pid_t, base::UniqueFd> running_;  // Mini-init to its sandbox's channel.
 };
@@ -198,9 +214,13 @@ int RunLauncher(int requests, int doorbell, const std::vector<std::string>& cgro
   for (int signal = 1; signal < NSIG; ++signal) ::signal(signal, SIG_DFL);
   ::signal(SIGPIPE, SIG_IGN);
   ::setsid();
-  const int code = Launcher(requests, doorbell).Serve();
+  const auto end = Launcher(requests, doorbell, false).Serve();
   RemoveCgroups(cgroup_folders);
-  return code;
+  return end == Launcher::End::kConversation ? 0 : 1;
+}
+
+bool ServeAsZygote(int requests, int doorbell) {
+  return Launcher(requests, doorbell, true).Serve() == Launcher::End::kInChild;
 }
 
 }  // namespace ncn::sandbox

@@ -12,4 +12,8 @@ namespace ncn::sandbox {
 // single thread.
 int RunLauncher(int requests, int doorbell, const std::vector<std::string>& cgroup_folders);
 
+// The same for a zygote, which keeps its control groups and its signal handlers: true in each
+// child, which is then in its sandbox and may go; false in the zygote, at the end.
+bool ServeAsZygote(int requests, int doorbell);
+
 }  // namespace ncn::sandbox

@@ -57,9 +57,15 @@ absl::StatusOr<std::unique_ptr<LauncherClient>> LauncherClient::Start(
       new LauncherClient(std::move(ends.first), std::move(doorbell), pid));
 }
 
+std::unique_ptr<LauncherClient> LauncherClient::Adopt(base::UniqueFd requests,
+                                                      base::UniqueFd doorbell) {
+  return std::unique_ptr<LauncherClient>(
+      new LauncherClient(std::move(requests), std::move(doorbell), -1));
+}
+
 LauncherClient::~LauncherClient() {
   requests_.reset();
-  while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+  while (pid_ > 0 && ::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
   }
 }
 

@@ -20,6 +20,8 @@ class LauncherClient {
   // when this object does, or the whole node.
   static absl::StatusOr<std::unique_ptr<LauncherClient>> Start(
       const std::string& path, const std::vector<std::string>& cgroup_folders);
+  // The same for a process that serves already, at the other ends of these; it is not waited for.
+  static std::unique_ptr<LauncherClient> Adopt(base::UniqueFd requests, base::UniqueFd doorbell);
   ~LauncherClient();
   LauncherClient(const LauncherClient&) = delete;
   LauncherClient& operator=(const LauncherClient&) = delete;
@@ -27,7 +29,6 @@ class LauncherClient {
   // Asks for a mini-init. What comes of it is told on the channel whose other end `channel` (lent)
   // is; the mini-init awaits its LaunchRequest there.
   absl::Status Clone(const CloneRequest& request, int channel);
-  pid_t pid() const { return pid_; }
 
  private:
   LauncherClient(base::UniqueFd requests, base::UniqueFd doorbell, pid_t pid)

@@ -179,7 +179,9 @@ bool MountTree::MountWorkspace() {
 bool MountTree::MountProc() {
   const base::UniqueFd fs(Fsopen("proc"));
   if (!fs.valid() || FsconfigCreate(fs.get()) != 0) return journal_.FailErrno("mount of /proc");
-  const base::UniqueFd proc(Fsmount(fs.get(), kNothingRuns | MOUNT_ATTR_RDONLY));
+  // Who makes sandboxes writes their identity maps there.
+  const unsigned read_only = request_.makes_sandboxes ? 0 : MOUNT_ATTR_RDONLY;
+  const base::UniqueFd proc(Fsmount(fs.get(), kNothingRuns | read_only));
   if (!proc.valid()) return journal_.FailErrno("mount of /proc");
   return MakeFolders("/proc") && Attach(proc.get(), "/proc");
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 
 #include "base/errno_status.h"
 #include "base/files.h"
@@ -15,6 +16,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "sandbox/message_socket.h"
+#include "sandbox/namespace_zygote.h"
 #include "sandbox/system_calls.h"
 #include "sandbox/workspace.h"
 
@@ -51,6 +53,17 @@ std::vector<std::string> NamespaceLayers(std::uint32_t namespaces) {
   return layers;
 }
 
+// The process of a pidfd in the caller's pid namespace; -1 when it cannot be told.
+pid_t PidOf(int pidfd) {
+  const auto info = base::ReadFile(base::StrCat("/proc/self/fdinfo/", pidfd), 4096);
+  const std::size_t at = info.ok() ? info->find("Pid:\t") : std::string::npos;
+  pid_t pid = -1;
+  if (at != std::string::npos) {
+    std::from_chars(info->data() + at + 5, info->data() + info->size(), pid);
+  }
+  return pid;
+}
+
 // A folder of the host in place of /work, for a machine without mount namespaces.
 absl::StatusOr<std::string> MakeHostWorkFolder() {
   std::string path = "/tmp/ncn-work-XXXXXX";
@@ -64,7 +77,7 @@ absl::StatusOr<std::string> MakeHostWorkFolder() {
 
 }  // namespace
 
-NamespaceSandbox::NamespaceSandbox(SandboxMode mode, std::unique_ptr<CgroupTree> cgroups,
+NamespaceSandbox::NamespaceSandbox(SandboxMode mode, std::shared_ptr<CgroupTree> cgroups,
                                    std::string no_cgroups, std::unique_ptr<LauncherClient> launcher)
     : mode_(mode),
       cgroups_(std::move(cgroups)),
@@ -74,7 +87,7 @@ NamespaceSandbox::NamespaceSandbox(SandboxMode mode, std::unique_ptr<CgroupTree>
 absl::StatusOr<std::unique_ptr<NamespaceSandbox>> NamespaceSandbox::Create(
     SandboxMode mode, const std::string& launcher_path) {
   std::string no_cgroups;
-  std::unique_ptr<CgroupTree> cgroups;
+  std::shared_ptr<CgroupTree> cgroups;
   absl::StatusOr<std::unique_ptr<CgroupTree>> tree = CgroupTree::Create();
   if (tree.ok()) {
     cgroups = *std::move(tree);
@@ -115,6 +128,7 @@ absl::Status NamespaceSandbox::Prepare(const SandboxPolicy& policy, const Sandbo
   if (concessions.own_tree) {
     ASSIGN_OR_RETURN(handles.request, PlanLaunch(policy, command));
     handles.request.namespaces = concessions.namespaces;
+    if (!view_.empty()) RETURN_IF_ERROR(SeeFromZygote(view_, handles.request));
   } else {
     ASSIGN_OR_RETURN(handles.host_work_folder, MakeHostWorkFolder());
     ASSIGN_OR_RETURN(handles.request,
@@ -122,7 +136,7 @@ absl::Status NamespaceSandbox::Prepare(const SandboxPolicy& policy, const Sandbo
     handles.work_folder.reset(
         ::open(handles.host_work_folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   }
-  handles.request.landlock = concessions.landlock;
+  handles.request.landlock = concessions.landlock && !handles.request.makes_sandboxes;
   handles.request.fail_step = fail_step_;
   handles.limits = LimitsOfRun(policy.limits(), command);
   handles.missing = concessions.missing;
@@ -136,9 +150,13 @@ absl::Status NamespaceSandbox::Prepare(const SandboxPolicy& policy, const Sandbo
   handles.stdout_pipe = std::move(output.read);
   handles.stderr_pipe = std::move(errors.read);
   std::vector<int> fds = {output.write.get(), errors.write.get(), filter};
+  handles.request.has_stdin = command.stdin_fd >= 0;
+  if (handles.request.has_stdin) fds.push_back(command.stdin_fd);
   if (handles.cgroup != nullptr) {
     for (const base::UniqueFd& list : handles.cgroup->members()) fds.push_back(list.get());
   }
+  handles.request.inherited = static_cast<std::uint8_t>(command.inherited.size());
+  fds.insert(fds.end(), command.inherited.begin(), command.inherited.end());
   return SendOrders(fds, handles);
 }
 
@@ -150,6 +168,7 @@ absl::StatusOr<base::UniqueFd> NamespaceSandbox::CloneInit(std::uint32_t namespa
     return base::ErrnoStatus(errno, "SO_PASSCRED");
   }
   CloneRequest clone = PlanClone(namespaces);
+  if (!view_.empty()) clone.host_uid = clone.host_gid = kInsideUid;  // What the zygote is itself.
   clone.fail_step = fail_step_;
   RETURN_IF_ERROR(launcher_->Clone(clone, channel.second.get()));
   return std::move(channel.first);
@@ -170,7 +189,7 @@ absl::Status NamespaceSandbox::SendOrders(const std::vector<int>& fds, SandboxHa
 }
 
 void NamespaceSandbox::CloneAhead() {
-  if (fail_step_ != 0) return;
+  if (fail_step_ != 0 || !view_.empty()) return;  // A fork of a zygote is no small thing to keep.
   ahead_.With([this](base::UniqueFd& ahead) {
     if (ahead.valid()) return;
     absl::StatusOr<base::UniqueFd> channel = CloneInit(kAllNamespaces);
@@ -188,8 +207,9 @@ absl::Status NamespaceSandbox::AwaitHeld(SandboxHandles& handles,
     switch (report.kind) {
       case ReportKind::kCloned:
         if (message.fds.size() != 1) return absl::InternalError("a report lacks its descriptor");
-        handles.init_pid = report.pid;
         handles.init_pidfd = std::move(message.fds[0]);
+        // Not the report's: a zygote counts in a pid namespace of its own.
+        handles.init_pid = PidOf(handles.init_pidfd.get());
         break;
       case ReportKind::kFailed:
         failure = report;
@@ -201,10 +221,12 @@ absl::Status NamespaceSandbox::AwaitHeld(SandboxHandles& handles,
           handles.layers.push_back(
               base::StrCat("landlock-abi-", static_cast<int>(report.landlock_abi)));
         }
-        const base::UniqueFd payload(PidfdOpen(handles.payload_pid));
-        handles.seccomp_listener.reset(PidfdGetfd(payload.get(), report.listener));
-        if (!handles.seccomp_listener.valid()) {
-          return base::ErrnoStatus(errno, "sandbox layer \"seccomp\": the filter's listener");
+        if (!handles.request.makes_sandboxes) {
+          const base::UniqueFd payload(PidfdOpen(handles.payload_pid));
+          handles.seccomp_listener.reset(PidfdGetfd(payload.get(), report.listener));
+          if (!handles.seccomp_listener.valid()) {
+            return base::ErrnoStatus(errno, "sandbox layer \"seccomp\": the filter's listener");
+          }
         }
         if (report.work_folder >= 0) {
           handles.work_folder.reset(PidfdGetfd(handles.init_pidfd.get(), report.work_folder));
@@ -297,6 +319,19 @@ bool NamespaceSandbox::Concede(const LaunchReport& failure, Concessions& concess
   concessions.namespaces = 0;
   concessions.missing.push_back(base::StrCat("all namespaces (", why, ")"));
   return true;
+}
+
+absl::StatusOr<std::unique_ptr<Zygote>> NamespaceSandbox::StartZygote(const SandboxPolicy& policy,
+                                                                      SandboxCommand command) {
+  return NamespaceZygote::Start(*this, policy, std::move(command));
+}
+
+std::unique_ptr<NamespaceSandbox> NamespaceSandbox::OnZygote(
+    std::unique_ptr<LauncherClient> launcher, std::vector<PathMapping> view) const {
+  std::unique_ptr<NamespaceSandbox> children(
+      new NamespaceSandbox(mode_, cgroups_, no_cgroups_, std::move(launcher)));
+  children->view_ = std::move(view);
+  return children;
 }
 
 absl::StatusOr<std::unique_ptr<SandboxedProcess>> NamespaceSandbox::Start(

@@ -27,6 +27,13 @@ class NamespaceSandbox final : public Sandbox {
   absl::StatusOr<std::unique_ptr<SandboxedProcess>> Start(const SandboxPolicy& policy,
                                                           SandboxCommand command) override;
 
+  absl::StatusOr<std::unique_ptr<Zygote>> StartZygote(const SandboxPolicy& policy,
+                                                      SandboxCommand command) override;
+  // The sandbox of a zygote's children, which `launcher`, the zygote, forks; `view` is what it
+  // sees. Shares the control groups.
+  std::unique_ptr<NamespaceSandbox> OnZygote(std::unique_ptr<LauncherClient> launcher,
+                                             std::vector<PathMapping> view) const;
+
   // Makes the given step of every later Start fail. For tests of failing closed.
   void FailStepForTest(std::optional<SetupStep> step);
 
@@ -45,7 +52,7 @@ class NamespaceSandbox final : public Sandbox {
     std::unique_ptr<HeldProcess> process;
   };
 
-  NamespaceSandbox(SandboxMode mode, std::unique_ptr<CgroupTree> cgroups, std::string no_cgroups,
+  NamespaceSandbox(SandboxMode mode, std::shared_ptr<CgroupTree> cgroups, std::string no_cgroups,
                    std::unique_ptr<LauncherClient> launcher);
 
   Attempt Try(const SandboxPolicy& policy, const SandboxCommand& command,
@@ -66,9 +73,10 @@ class NamespaceSandbox final : public Sandbox {
 
   // Constant after construction.
   const SandboxMode mode_;
-  const std::unique_ptr<CgroupTree> cgroups_;  // May be null.
+  const std::shared_ptr<CgroupTree> cgroups_;  // May be null.
   const std::string no_cgroups_;               // Why so.
   const std::unique_ptr<LauncherClient> launcher_;
+  std::vector<PathMapping> view_;  // Of the zygote that is the launcher; empty when none is.
 
   base::Synchronized<std::map<std::string, base::UniqueFd>> filters_;  // Sealed, by policy hash.
   base::Synchronized<base::UniqueFd> ahead_;  // The channel of the mini-init cloned ahead, or none.

@@ -22,7 +22,6 @@ namespace ncn::sandbox {
 namespace {
 
 constexpr std::size_t kProcFileBytesMax = 1 << 20;
-constexpr int kListenerFd = 4;  // Streams, channel, listener; both of the last close at execve.
 
 struct Namespace {
   std::uint32_t flag;
@@ -92,7 +91,13 @@ absl::Status VerifyNamespaces(const std::string& proc, std::uint32_t wanted) {
   return absl::OkStatus();
 }
 
-absl::Status VerifyDescriptors(const std::string& proc) {
+// The highest that a held process may have: standard streams, then the channel and the listener,
+// which close when it goes, or a zygote's inheritance, or /work, which closes as well.
+int LastDescriptor(const LaunchRequest& request) {
+  return request.inherited > 0 ? kInheritedFd + request.inherited - 1 : kInheritedFd;
+}
+
+absl::Status VerifyDescriptors(const std::string& proc, const LaunchRequest& request) {
   DIR* folder = ::opendir((proc + "/fd").c_str());
   if (folder == nullptr) return Differs("its table of descriptors", "unreadable", "readable");
   absl::Status status;
@@ -100,7 +105,7 @@ absl::Status VerifyDescriptors(const std::string& proc) {
     int number = -1;
     const std::string_view name = entry->d_name;
     std::from_chars(name.data(), name.data() + name.size(), number);
-    if (number > kListenerFd) status = Differs("a descriptor", name, "one of the five expected");
+    if (number > LastDescriptor(request)) status = Differs("a descriptor", name, "expected");
   }
   ::closedir(folder);
   return status;
@@ -139,7 +144,7 @@ std::string LimitText(std::uint64_t value) {
 std::map<std::string, std::vector<std::string>> WantedMounts(const LaunchRequest& request) {
   std::map<std::string, std::vector<std::string>> wanted;
   wanted["/"] = {"ro", "nosuid", "nodev"};
-  wanted["/proc"] = {"ro", "nosuid", "nodev", "noexec"};
+  wanted["/proc"] = {request.makes_sandboxes ? "rw" : "ro", "nosuid", "nodev", "noexec"};
   for (const char* folder : {kWorkFolder, kTemporaryFolder, kSharedMemoryFolder}) {
     wanted[folder] = {"rw", "nosuid", "nodev", "noexec"};
   }
@@ -270,7 +275,7 @@ absl::Status VerifyFromOutside(pid_t pid, const LaunchRequest& request, const Cg
                      base::ReadFile(proc + "/mountinfo", kProcFileBytesMax));
     RETURN_IF_ERROR(VerifyMounts(mounts, request));
   }
-  RETURN_IF_ERROR(VerifyDescriptors(proc));
+  RETURN_IF_ERROR(VerifyDescriptors(proc, request));
   ASSIGN_OR_RETURN(const std::string limits, base::ReadFile(proc + "/limits", kProcFileBytesMax));
   RETURN_IF_ERROR(VerifyRlimits(limits, request));
   if (cgroup != nullptr) {

@@ -2,6 +2,7 @@
 
 #include "base/logging.h"
 #include "base/status_macros.h"
+#include "base/strings.h"
 #include "sandbox/launcher_client.h"
 #include "sandbox/namespace_sandbox.h"
 #include "sandbox/unconfined_sandbox.h"
@@ -26,6 +27,11 @@ std::optional<SandboxMode> SandboxModeFromName(std::string_view name) {
     if (Name(mode) == name) return mode;
   }
   return std::nullopt;
+}
+
+absl::StatusOr<std::unique_ptr<Zygote>> Sandbox::StartZygote(const SandboxPolicy&, SandboxCommand) {
+  return absl::UnimplementedError(
+      base::StrCat("SANDBOX_MODE=", Name(mode()), " has no zygotes: they need every namespace"));
 }
 
 absl::StatusOr<SandboxOutcome> Sandbox::Run(const SandboxPolicy& policy, SandboxCommand command,

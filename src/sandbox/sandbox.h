@@ -38,6 +38,8 @@ struct SandboxCommand {
 
   std::vector<std::string> argv;         // argv[0] is the program's absolute path.
   std::vector<std::string> environment;  // "NAME=value"; exactly this, nothing is inherited.
+  int stdin_fd = -1;                     // Lent until Start returns; -1: /dev/null.
+  std::vector<int> inherited;            // Lent the same; for zygotes.
   std::vector<InputFile> files;
   std::vector<OutputFile> collect;
   // A wall-clock limit for this run, where it is tighter than the policy's. 0: the policy's alone.
@@ -65,6 +67,8 @@ class SandboxedProcess {
   virtual int pid() const = 0;
 };
 
+class Zygote;
+
 // Runs commands under policies. Thread-safe: many at once.
 class Sandbox {
  public:
@@ -74,9 +78,29 @@ class Sandbox {
   // cannot be had names the layer, the cause and the cure; nothing is left behind.
   virtual absl::StatusOr<std::unique_ptr<SandboxedProcess>> Start(const SandboxPolicy& policy,
                                                                   SandboxCommand command) = 0;
+  // Runs `command` in a sandbox of its own as a zygote; see there. Its arguments are followed by
+  // two numbers of descriptors, for ncn_zygote_serve. Unimplemented in disabled mode, and where
+  // namespaces are missing.
+  virtual absl::StatusOr<std::unique_ptr<Zygote>> StartZygote(const SandboxPolicy& policy,
+                                                              SandboxCommand command);
   // Start, Verify, Release and Wait in one.
   absl::StatusOr<SandboxOutcome> Run(const SandboxPolicy& policy, SandboxCommand command,
                                      std::stop_token stop = {});
+};
+
+// A process in a sandbox that has loaded what is trusted and slow to load, and makes further
+// sandboxes by forking itself. Destruction kills it and every child.
+class Zygote {
+ public:
+  virtual ~Zygote() = default;
+  // Where its children run. Start forks one, which goes on in the zygote's program once it is
+  // released; the command's arguments and environment have no meaning then. Policies may show what
+  // the zygote's own policy shows, at other places, and nothing else. Must not outlive the zygote.
+  virtual Sandbox& children() = 0;
+  // False for ever when the process has ended.
+  virtual bool alive() const = 0;
+  // In the pid namespace of the caller; for logs and tests.
+  virtual int pid() const = 0;
 };
 
 struct SandboxOptions {

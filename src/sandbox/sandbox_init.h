@@ -10,4 +10,9 @@ namespace ncn::sandbox {
 // single-threaded.
 [[noreturn]] void RunSandboxInit(int control, int mapped);
 
+// The same for the child of a zygote, which is pid 1 and payload in one: returns when the node lets
+// it go, with its standard streams as its only descriptors. Whatever was loaded before it was
+// cloned is there; nothing else of the zygote's can be reached.
+void EnterSandbox(int control, int mapped);
+
 }  // namespace ncn::sandbox

@@ -80,7 +80,8 @@ std::string SandboxPolicy::CanonicalText() const {
     text += base::StrCat("bind ", bind.executable ? "rx " : "r ", bind.inside_path, " = ",
                          bind.host_path, "\n");
   }
-  text += base::StrCat("profile ", profile_ == SeccompProfile::kPython ? "python" : "native", "\n",
+  constexpr std::array kProfiles = {"python", "native", "zygote"};
+  text += base::StrCat("profile ", kProfiles[static_cast<std::size_t>(profile_)], "\n",
                        "exec_memory ", exec_memory_ == ExecMemory::kJit ? "jit" : "denied", "\n",
                        "seccomp ", seccomp_->policy_hash, "\n");
   text += base::StrCat("wall_clock_ms ", limits_.wall_clock.count(), "\n", "cpu_time_s ",

@@ -224,7 +224,8 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(Combination{"python_jit", SeccompProfile::kPython, ExecMemory::kJit},
                     Combination{"python_denied", SeccompProfile::kPython, ExecMemory::kDenied},
                     Combination{"native_jit", SeccompProfile::kNative, ExecMemory::kJit},
-                    Combination{"native_denied", SeccompProfile::kNative, ExecMemory::kDenied}),
+                    Combination{"native_denied", SeccompProfile::kNative, ExecMemory::kDenied},
+                    Combination{"zygote_jit", SeccompProfile::kZygote, ExecMemory::kJit}),
     [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace

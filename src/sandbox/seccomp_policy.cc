@@ -24,6 +24,7 @@ namespace ncn::embedded {
 extern const std::string_view kSeccompBasePolicy;
 extern const std::string_view kSeccompPythonPolicy;
 extern const std::string_view kSeccompNativePolicy;
+extern const std::string_view kSeccompZygotePolicy;
 }  // namespace ncn::embedded
 
 namespace ncn::sandbox {
@@ -42,6 +43,8 @@ PolicyFile FileOf(SeccompProfile profile) {
       return {"python.json", embedded::kSeccompPythonPolicy};
     case SeccompProfile::kNative:
       return {"native.json", embedded::kSeccompNativePolicy};
+    case SeccompProfile::kZygote:
+      return {"zygote.json", embedded::kSeccompZygotePolicy};
   }
   return {"", ""};
 }
@@ -58,11 +61,14 @@ absl::StatusOr<std::vector<PolicyFile>> FilesOf(SeccompProfile profile) {
   std::vector<PolicyFile> files = {FileOf(profile)};
   ASSIGN_OR_RETURN(SeccompPolicy policy, ParseNamed(files.front()));
   for (const std::string& name : policy.includes) {
-    if (name != kBaseName) {
+    if (name == kBaseName) {
+      files.push_back({kBaseName, embedded::kSeccompBasePolicy});
+    } else if (profile == SeccompProfile::kZygote && name == "python.json") {
+      files.push_back(FileOf(SeccompProfile::kPython));
+    } else {
       return absl::InvalidArgumentError(base::StrCat("policy ", files.front().name, " includes ",
                                                      name, ", which is not part of this program"));
     }
-    files.push_back({kBaseName, embedded::kSeccompBasePolicy});
   }
   return files;
 }
@@ -81,6 +87,22 @@ std::string HashOf(const std::vector<PolicyFile>& files, ExecMemory exec_memory)
   return base::AsHex(hasher.Finish());
 }
 
+// Of stacked filters an errno beats a notification, so a zygote's must allow whatever its
+// children's decide, be it a violation.
+std::vector<SeccompRule> AllowEveryCallOf(const std::vector<SeccompPolicy>& policies) {
+  std::map<int, SystemCall> calls;
+  for (const SeccompPolicy& policy : policies) {
+    for (const SeccompEntry& entry : policy.entries) {
+      for (const SystemCall& call : entry.calls) calls.emplace(call.number, call);
+    }
+  }
+  std::vector<SeccompRule> rules;
+  for (const auto& [number, call] : calls) {
+    rules.push_back({.call = call, .action = {.kind = SeccompAction::Kind::kAllow}, .tests = {}});
+  }
+  return rules;
+}
+
 using Compiled = absl::StatusOr<std::shared_ptr<const SeccompProgram>>;
 
 Compiled Compile(SeccompProfile profile, ExecMemory exec_memory) {
@@ -90,7 +112,12 @@ Compiled Compile(SeccompProfile profile, ExecMemory exec_memory) {
     ASSIGN_OR_RETURN(SeccompPolicy policy, ParseNamed(file));
     policies.push_back(std::move(policy));
   }
-  ASSIGN_OR_RETURN(std::vector<SeccompRule> rules, SelectSeccompRules(policies, exec_memory));
+  std::vector<SeccompRule> rules;
+  if (profile == SeccompProfile::kZygote) {
+    rules = AllowEveryCallOf(policies);
+  } else {
+    ASSIGN_OR_RETURN(rules, SelectSeccompRules(policies, exec_memory));
+  }
   ASSIGN_OR_RETURN(std::string bpf, CompileSeccompRules(rules));
   return std::make_shared<const SeccompProgram>(
       SeccompProgram{.bpf = std::move(bpf), .policy_hash = HashOf(files, exec_memory)});

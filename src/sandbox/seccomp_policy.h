@@ -7,8 +7,9 @@
 
 namespace ncn::sandbox {
 
-// Which policies/*.json governs the process: CPython with its frameworks, or the native executor.
-enum class SeccompProfile { kPython, kNative };
+// Which policies/*.json governs the process: CPython with its frameworks, the native executor, or a
+// zygote, whose filter leaves to those of its children what these decide.
+enum class SeccompProfile { kPython, kNative, kZygote };
 
 // Whether the process may execute memory that it wrote, as just-in-time compilers do (oneDNN for
 // one). kDenied refuses with EACCES whatever makes memory writable and executable at once, makes it

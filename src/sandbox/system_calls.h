@@ -62,8 +62,8 @@ inline int PivotRoot(const char* new_root, const char* put_old) {
   return static_cast<int>(::syscall(SYS_pivot_root, new_root, put_old));
 }
 
-inline int CloseRange(unsigned first, unsigned last) {
-  return static_cast<int>(::syscall(SYS_close_range, first, last, 0));
+inline int CloseRange(int first, unsigned last) {
+  return static_cast<int>(::syscall(SYS_close_range, static_cast<unsigned>(first), last, 0));
 }
 
 inline int PidfdSendSignal(int pidfd, int signal) {

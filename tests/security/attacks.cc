@@ -14,6 +14,7 @@ constexpr auto kMemory = OutcomeKind::kMemoryLimit;
 constexpr auto kOutput = OutcomeKind::kOutputLimit;
 constexpr auto kAsRoot = Control::kRunAsRoot;
 constexpr auto kSkip = Control::kSkip;
+constexpr auto kNotAsPid1 = Attack::AsPid1::kNone;
 
 std::string Number(int value) { return std::to_string(value); }
 
@@ -54,7 +55,7 @@ std::vector<Attack> OnFiles() {
       {"make a device", {"make_device"}, "seccomp", kViolation, "mknodat mknod", kAsRoot},
       {"open by handle", {"open_by_handle"}, "seccomp", kViolation, "open_by_handle_at", kAsRoot},
       {"old root by /proc/1/root", {"open_for_reading", "/proc/1/root/etc/hostname"}, "landlock",
-       kExited, "EACCES", kSkip},
+       kExited, "EACCES", kSkip, nullptr, kNotAsPid1},
       {"run a written program", {"exec_copy"}, "noexec mount + landlock", kExited, "EACCES"},
       {"run a written program by ld.so", {"exec_by_loader"}, "noexec mount", kExited, ""},
       {"map written code", {"map_code"}, "noexec mount", kExited, "EPERM"},
@@ -62,7 +63,8 @@ std::vector<Attack> OnFiles() {
       {"run by /proc/self/fd", {"exec_proc_fd"}, "noexec mount + landlock", kExited, "EACCES"},
       {"fill /work by bytes", {"fill_bytes", ".", "64"}, "bounded tmpfs", kExited, "ENOSPC"},
       {"fill /work by inodes", {"fill_inodes", "4096"}, "bounded tmpfs", kExited, "ENOSPC"},
-      {"file past the size limit", {"big_file", "24"}, "RLIMIT_FSIZE", kOutput, ""},
+      {"file past the size limit", {"big_file", "24"}, "RLIMIT_FSIZE", kOutput, "EFBIG",
+       Control::kRun, nullptr, Attack::AsPid1::kOther},
   };
 }
 
@@ -102,12 +104,14 @@ std::vector<Attack> OnProcAndDevices() {
        kSkip},
       {"read the terminal", {"wait_for_input"}, "empty stdin", kExited, "ENODATA", kSkip},
       {"environment of pid 1", {"open_for_reading", "/proc/1/environ"}, "landlock", kExited,
-       "EACCES", kSkip},
+       "EACCES", kSkip, nullptr, kNotAsPid1},
       {"parent's environment", {"parent_environment"}, "landlock + pid namespace", kExited,
-       "EACCES"},
-      {"parent's memory", {"parent_memory"}, "landlock + pid namespace", kExited, "EACCES EROFS"},
+       "EACCES", Control::kRun, nullptr, kNotAsPid1},
+      {"parent's memory", {"parent_memory"}, "landlock + pid namespace", kExited, "EACCES EROFS",
+       Control::kRun, nullptr, kNotAsPid1},
       {"signal the node", {"signal_process", "{pid}"}, "pid namespace", kExited, "ESRCH"},
-      {"signal the parent", {"signal_process"}, "landlock", kExited, "EPERM"},
+      {"signal the parent", {"signal_process"}, "landlock", kExited, "EPERM", Control::kRun, nullptr,
+       kNotAsPid1},
       {"signal everybody", {"signal_everybody"}, "landlock + pid namespace", kExited,
        "ESRCH EPERM", kSkip},
   };
@@ -195,7 +199,7 @@ std::vector<Attack> OnResources() {
 std::vector<Attack> OnLeaks() {
   return {
       {"core for a handler", {"core_limit"}, "RLIMIT_CORE", kExited, "EFBIG", kSkip},
-      {"core dump", {"dump_core"}, "RLIMIT_CORE", kSignalled, "SIGABRT", kSkip},
+      {"core dump", {"dump_core"}, "RLIMIT_CORE", kSignalled, "SIGABRT SIGSEGV", kSkip},
       {"inherited descriptors", {"inherited_descriptors"}, "close_range", kExited, "EBADF", kSkip},
       {"inherited environment", {"inherited_environment"}, "own environment", kExited, "ENOENT",
        kSkip},

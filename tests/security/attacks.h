@@ -23,6 +23,9 @@ struct Attack {
   std::string how;
   Control control = Control::kRun;
   std::function<void(inference::ExecutionLimits&)> adjust = nullptr;  // Of TestLimits().
+  // A zygote's child is pid 1: no process is above it, and of signals it gets only those that it
+  // handles. kOther: its outcome differs, to that of `how` by a plain exit. kNone: no such attack.
+  enum class AsPid1 { kSame, kOther, kNone } as_pid_1 = AsPid1::kSame;
 };
 
 // In a failed test's message.

@@ -116,25 +116,36 @@ bool AnyWord(const std::string& words, const std::string& text) {
 
 class EscapeSuite : public ::testing::TestWithParam<Attack> {
  protected:
+  void ExpectStopped(Sandbox& sandbox, OutcomeKind kind);
+
   Targets targets_;
 };
 
-TEST_P(EscapeSuite, IsStoppedInStrictMode) {
+void EscapeSuite::ExpectStopped(Sandbox& sandbox, OutcomeKind kind) {
   const Attack& attack = GetParam();
-  const auto outcome = Strict().Run(Policy(attack), Command(attack, targets_));
+  const auto outcome = sandbox.Run(Policy(attack), Command(attack, targets_));
   ASSERT_TRUE(outcome.ok()) << outcome.status();
   std::printf("%-34s | %-28s | %s\n", attack.name.c_str(), attack.stopped_by.c_str(),
               outcome->Describe().c_str());
-  ASSERT_EQ(Name(outcome->kind), Name(attack.kind)) << outcome->Describe() << outcome->stderr_tail;
+  ASSERT_EQ(Name(outcome->kind), Name(kind)) << outcome->Describe() << outcome->stderr_tail;
   EXPECT_FALSE(outcome->Succeeded()) << outcome->stderr_tail;
-  if (attack.kind == OutcomeKind::kExited) {
+  if (kind == OutcomeKind::kExited) {
     EXPECT_EQ(outcome->exit_code, 1) << outcome->stderr_tail;
     EXPECT_TRUE(AnyWord(attack.how, outcome->stderr_tail)) << outcome->stderr_tail;
-  } else if (attack.kind == OutcomeKind::kViolation) {
+  } else if (kind == OutcomeKind::kViolation) {
     EXPECT_TRUE(AnyWord(attack.how, outcome->violation.name)) << outcome->violation.name;
-  } else if (attack.kind == OutcomeKind::kSignalled) {
+  } else if (kind == OutcomeKind::kSignalled) {
     EXPECT_TRUE(AnyWord(attack.how, outcome->Describe())) << outcome->Describe();
   }
+}
+
+TEST_P(EscapeSuite, IsStoppedInStrictMode) { ExpectStopped(Strict(), GetParam().kind); }
+
+TEST_P(EscapeSuite, IsStoppedInAChildOfAZygote) {
+  const Attack::AsPid1 as_pid_1 = GetParam().as_pid_1;
+  if (as_pid_1 == Attack::AsPid1::kNone) return;
+  ExpectStopped(OnZygote(),
+                as_pid_1 == Attack::AsPid1::kOther ? OutcomeKind::kExited : GetParam().kind);
 }
 
 // Where permissive mode finds no namespaces, what is stopped by seccomp is stopped all the same.

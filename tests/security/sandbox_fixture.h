@@ -24,6 +24,9 @@ class ScratchFolder {
 
 // Small limits, so that attacks on them end soon.
 inference::ExecutionLimits TestLimits();
+// A zygote of its own, of exec_zygote.c, and a sandbox whose commands become its children.
+absl::StatusOr<std::unique_ptr<Zygote>> StartTestZygote();
+std::unique_ptr<Sandbox> CommandsOn(Zygote& zygote);
 // The host's /usr and /hostile, the folder of hostile programs.
 SandboxPolicy TestPolicy(const inference::ExecutionLimits& limits = TestLimits());
 // "/hostile/<words[0]>" with the other words.
@@ -35,6 +38,8 @@ SandboxCommand Shell(const std::string& line);
 NamespaceSandbox& Strict();
 NamespaceSandbox& Permissive();
 Sandbox& Disabled();
+// Commands become children of one zygote: forked from it, not from the launcher.
+Sandbox& OnZygote();
 
 // The pids of all processes whose command name is `name`.
 std::vector<int> ProcessesNamed(const std::string& name);

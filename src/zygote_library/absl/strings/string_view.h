@@ -1,0 +1,11 @@
+#pragma once
+
+// As ../status/status.h.
+
+#include <string_view>
+
+namespace absl {
+
+using std::string_view;
+
+}  // namespace absl
