@@ -111,7 +111,7 @@ function(ncn_proto_library)
 endfunction()
 
 # ncn_zygote_library(): libncn_zygote.so beside the programs, which the image's Python loads. Made of
-# the sandbox's own sources once more, with the few headers of src/zygote_library in place of
+# the sandbox's own sources once more, with the few headers of apps/zygote_library in place of
 # Abseil's. Not under sanitizers and coverage, whose run-time libraries the image lacks.
 function(ncn_zygote_library)
   if(NCN_SANITIZE OR NCN_COVERAGE)
@@ -120,9 +120,9 @@ function(ncn_zygote_library)
   set(sources confinement landlock launch_protocol launcher message_socket mount_tree sandbox_init sandbox_setup
               setup_journal setup_step)
   list(TRANSFORM sources REPLACE "(.+)" "${PROJECT_SOURCE_DIR}/src/sandbox/\\1.cc")
-  add_library(ncn_zygote SHARED ${PROJECT_SOURCE_DIR}/src/zygote_library/zygote_library.cc ${sources}
+  add_library(ncn_zygote SHARED ${PROJECT_SOURCE_DIR}/apps/zygote_library/zygote_library.cc ${sources}
                                 ${PROJECT_SOURCE_DIR}/src/base/files.cc ${PROJECT_SOURCE_DIR}/src/base/errno_status.cc)
-  target_include_directories(ncn_zygote BEFORE PRIVATE ${PROJECT_SOURCE_DIR}/src/zygote_library ${PROJECT_SOURCE_DIR}/src)
+  target_include_directories(ncn_zygote BEFORE PRIVATE ${PROJECT_SOURCE_DIR}/apps/zygote_library ${PROJECT_SOURCE_DIR}/src)
   target_compile_options(ncn_zygote PRIVATE ${NCN_WARNINGS})
   target_link_options(ncn_zygote PRIVATE -static-libstdc++ -static-libgcc -Wl,--exclude-libs,ALL -Wl,-z,defs)
   set_target_properties(ncn_zygote PROPERTIES

@@ -23,10 +23,10 @@ class GenericModelExecutor(Executor):
         with context.timed("import"):
             import numpy
 
-            from ncn_executor import payload, tensors
+            from ncn_executor import payload, tensors, warm_up
             from ncn_executor.backends import load_backend
         context.versions["numpy"] = numpy.__version__
-        self._payload, self._tensors = payload, tensors
+        self._payload, self._tensors, self._warm_up = payload, tensors, warm_up
         self._backend = load_backend(self._model, context)
 
     def run(self, request: Request) -> Response:
@@ -47,6 +47,16 @@ class GenericModelExecutor(Executor):
                 (self._model.name, manifest.version),
                 manifest.outputs,
             )
+
+    def warm_up(self, full: bool) -> bool:
+        specs = self._backend.inputs
+        inputs = self._warm_up.made_up_inputs(specs, full)
+        request = self._warm_up.made_up_request(specs, inputs) if full else None
+        if request is not None:
+            self.run(request)
+        elif inputs:
+            self._backend.run(inputs)
+        return bool(inputs)
 
 
 if __name__ == "__main__":

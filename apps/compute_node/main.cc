@@ -26,6 +26,7 @@
 #include "execution/validating_execution.h"
 #include "executors/cold_script_runner.h"
 #include "executors/executor_selector.h"
+#include "executors/ready_script_runner.h"
 #include "executors/runtime_environment.h"
 #include "models/model_store.h"
 #include "node/control.h"
@@ -60,6 +61,61 @@ inference::ExecutionLimits LimitsOf(const NodeConfig& config) {
 std::uint32_t SlotsOf(const NodeConfig& config) {
   return config.execution_slots > 0 ? config.execution_slots
                                     : std::max(1u, std::thread::hardware_concurrency());
+}
+
+std::uint32_t ThreadsOf(const NodeConfig& config) {
+  if (config.threads_per_request > 0) return config.threads_per_request;
+  return std::max(1u, std::thread::hardware_concurrency() / SlotsOf(config));
+}
+
+executors::ReadyScriptRunner::Options ReadyOptionsOf(const NodeConfig& config,
+                                                     const inference::ExecutionLimits& limits) {
+  executors::ReadyScriptRunner::Options options{
+      .limits = limits,
+      .threads = ThreadsOf(config),
+      .isolation = config.sandbox_mode == "disabled"
+                       ? executors::Isolation::kCold
+                       : *executors::IsolationFromName(config.isolation),
+      .cache = {.time_to_live = seconds(config.model_cache_ttl_seconds),
+                .memory_bytes = std::uint64_t{config.model_cache_mb} << 20,
+                .children_max = 4 * SlotsOf(config),
+                .builders = SlotsOf(config),
+                .pinned = {config.pin.begin(), config.pin.end()}}};
+  for (const auto& [model, level] : config.isolation_of) {
+    options.isolation_of[model] = *executors::IsolationFromName(level);
+  }
+  return options;
+}
+
+// Zygotes of the frameworks that the models need, which import while the node connects.
+void StartZygotes(const models::ModelStore& store, executors::Zygotes& zygotes) {
+  for (const inference::ModelId& id : store.List()) {
+    const auto model = store.Find(id);
+    if (!model.ok()) continue;
+    const auto zygote = zygotes.Get(executors::FrameworkFor((*model)->format));
+    if (!zygote.ok()) {
+      base::Log("executors").warn("no ready sandboxes: {}", std::string(zygote.status().message()));
+      return;
+    }
+  }
+}
+
+// Those that are pinned, too.
+void Preload(const NodeConfig& config, const models::ModelStore& store,
+             const executors::ExecutorSelector& selector, executors::ReadyScriptRunner& runner) {
+  std::vector<std::string> names = config.preload;
+  names.insert(names.end(), config.pin.begin(), config.pin.end());
+  for (const std::string& name : names) {
+    const auto id = inference::ModelId::Parse(name);
+    const auto model = id.ok() ? store.Find(*id) : id.status();
+    const auto scripts = model.ok() ? selector.Candidates(**model) : model.status();
+    if (scripts.ok()) {
+      runner.Preload(**model, scripts->front());
+    } else {
+      base::Log("models").warn("model {} is not preloaded: {}", name,
+                               std::string(scripts.status().message()));
+    }
+  }
 }
 
 // A request's way, from the outside in.
@@ -197,8 +253,21 @@ absl::Status Run(const NodeConfig& config) {
 
   telemetry::ExecutionStatistics statistics(clock);
   const signing::ResultSigner signer(wallet, clock);
-  executors::ColdScriptRunner runner(*sandbox, environment, selector.executors_path(),
-                                     {.limits = limits}, clock);
+  executors::ColdScriptRunner cold_runner(*sandbox, environment, selector.executors_path(),
+                                          {.limits = limits, .threads = ThreadsOf(config)}, clock);
+  executors::Zygotes zygotes(*sandbox, environment,
+                             {.executors_path = selector.executors_path(),
+                              .library = sandbox::BesideProgram("libncn_zygote.so"),
+                              .models = store.folder(),
+                              .limits = limits},
+                             clock);
+  executors::ReadyScriptRunner runner(zygotes, cold_runner, sandbox->mode(), environment,
+                                      selector.executors_path(), ReadyOptionsOf(config, limits),
+                                      clock);
+  if (config.sandbox_mode != "disabled") {
+    StartZygotes(store, zygotes);
+    Preload(config, store, selector, runner);
+  }
   const auto execution = ComposeExecution(config, store, selector, runner, signer, statistics);
 
   const auto describe = [&] {

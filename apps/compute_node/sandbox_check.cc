@@ -3,6 +3,7 @@
 #include "base/logging.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "executors/execution_policy.h"
 
 namespace ncn::apps {
 

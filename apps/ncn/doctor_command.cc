@@ -10,7 +10,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "config/locations.h"
-#include "executors/cold_script_runner.h"
+#include "executors/execution_policy.h"
 #include "executors/runtime_environment.h"
 #include "sandbox/probe.h"
 #include "sandbox/sandbox.h"

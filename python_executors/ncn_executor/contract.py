@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ncn_executor.errors import ErrorCode, ExecutorError
+from ncn_executor.threads import THREADS_MAX
 
 OUTPUT_BYTES_MAX_DEFAULT = 256 * 1024 * 1024
-THREADS_MAX = 1024
 
 
 @dataclasses.dataclass
@@ -82,15 +82,29 @@ class Executor(abc.ABC):
     def run(self, request: Request) -> Response:
         """Answers one request. May be called many times."""
 
+    def warm_up(self, full: bool) -> bool:
+        """Computes on made-up inputs, so that the first request need not be the first.
+
+        Called once after `load` in a process that waits for requests, never where a
+        process answers one request; what `run` answers must not depend on it.
+
+        Args:
+            full: whether inputs should be as large as requests are expected to be;
+                otherwise the smallest ones will do.
+
+        Returns:
+            Whether anything was computed.
+        """
+        return False
+
     def progress(self) -> float | None:
         """How much of the current request is done, 0 to 1; None if unknown."""
         return None
 
 
-def context_from_environment(environment: Mapping[str, str]) -> Context:
-    """Reads what the node says about the process."""
-    threads = _number(environment, "NCN_THREADS", 1, 1, THREADS_MAX)
-    return Context(threads=threads)
+def threads_from_environment(environment: Mapping[str, str]) -> int:
+    """How many threads the node allows."""
+    return _number(environment, "NCN_THREADS", 1, 1, THREADS_MAX)
 
 
 def request_from_environment(data: bytes, environment: Mapping[str, str]) -> Request:

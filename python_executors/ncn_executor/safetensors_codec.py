@@ -41,7 +41,11 @@ def decode(data: bytes) -> Question:
 def encode(
     outputs: Tensors, model_name: str, model_version: str, identifier: str
 ) -> bytes:
-    """Writes tensors; NaN and infinities pass unchanged."""
+    """Writes tensors; NaN and infinities pass unchanged.
+
+    Equal answers are equal bytes: the library's own order of the metadata is another
+    one in each process.
+    """
     import safetensors.numpy
 
     metadata = {"model_name": model_name, "model_version": model_version}
@@ -59,4 +63,9 @@ def encode(
             )
         plain[name] = np.ascontiguousarray(array)
     kept = {key: value for key, value in metadata.items() if value}
-    return bytes(safetensors.numpy.save(plain, metadata=kept))
+    data = safetensors.numpy.save(plain, metadata=kept)
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = {**json.loads(data[8:end]), "__metadata__": kept}
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # Tensors stay aligned.
+    return b"".join((len(text).to_bytes(8, "little"), text, memoryview(data)[end:]))

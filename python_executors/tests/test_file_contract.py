@@ -19,6 +19,7 @@ from ncn_executor import (
     ExecutorError,
     Request,
     Response,
+    execution,
     file_contract,
 )
 from ncn_executor.errors import from_exception
@@ -133,7 +134,7 @@ def test_refuses_an_empty_input(run: Run) -> None:
 def test_refuses_an_input_past_the_limit(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_contract, "INPUT_BYTES_MAX", 4)
+    monkeypatch.setattr(execution, "INPUT_BYTES_MAX", 4)
     assert run(MODEL, b"1234", Upper).status == 0
     answer = run(MODEL, b"12345", Upper)
     assert answer.code == "INPUT_TOO_LARGE"
@@ -190,7 +191,7 @@ def test_a_seed_makes_random_numbers_repeat() -> None:
 
     numbers = []
     for seed in (5, 5, None, None, 2**64 - 1):
-        file_contract.seed_everything(seed)
+        execution.seed_everything(seed)
         numbers.append((random.random(), float(numpy.random.rand())))
     assert numbers[0] == numbers[1]
     assert len(set(numbers)) == 4
@@ -199,9 +200,9 @@ def test_a_seed_makes_random_numbers_repeat() -> None:
 def test_a_seed_reaches_torch() -> None:
     import torch
 
-    file_contract.seed_everything(2**64 - 1)
+    execution.seed_everything(2**64 - 1)
     first = float(torch.rand(1))
-    file_contract.seed_everything(2**64 - 1)
+    execution.seed_everything(2**64 - 1)
     assert float(torch.rand(1)) == first
 
 

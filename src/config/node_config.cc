@@ -88,6 +88,50 @@ void AddFurtherOptions(CLI::App& app, NodeConfig& config) {
       ->envname("EXECUTION_QUEUE_DEPTH")
       ->check(CLI::Range(0, 65536))
       ->capture_default_str();
+  app.add_option("--threads-per-request", config.threads_per_request,
+                 "Threads that one request computes with; 0 shares the cores out among the slots")
+      ->envname("THREADS_PER_REQUEST")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  app.add_option(
+         "--isolation", config.isolation,
+         "request: a sandbox of its own, made ahead, for each request; tenant: one may serve "
+         "the same client again; cold: a new interpreter for each")
+      ->envname("ISOLATION")
+      ->check(CLI::IsMember({"request", "tenant", "cold"}))
+      ->capture_default_str();
+  app.add_option_function<std::vector<std::string>>(
+         "--isolation-of",
+         [&config](const std::vector<std::string>& words) {
+           for (const std::string& word : words) {
+             const std::size_t equals = word.find('=');
+             const std::string level = word.substr(equals == word.npos ? word.size() : equals + 1);
+             if (level != "request" && level != "tenant" && level != "cold") {
+               throw CLI::ValidationError("--isolation-of",
+                                          "\"" + word + "\" is not MODEL=request|tenant|cold");
+             }
+             config.isolation_of[word.substr(0, equals)] = level;
+           }
+         },
+         "MODEL=LEVEL: the same for one model; may be repeated")
+      ->envname("ISOLATION_OF")
+      ->delimiter(',');
+  app.add_option("--model-cache-ttl-secs", config.model_cache_ttl_seconds,
+                 "How long a model stays loaded that nobody asks for")
+      ->envname("MODEL_CACHE_TTL_SECS")
+      ->check(CLI::Range(1, 86400 * 365))
+      ->capture_default_str();
+  app.add_option("--model-cache-mb", config.model_cache_mb,
+                 "Memory for loaded models that wait, in MiB")
+      ->envname("MODEL_CACHE_MB")
+      ->check(CLI::Range(1, 1 << 24))
+      ->capture_default_str();
+  app.add_option("--preload", config.preload, "Models to load at start; may be repeated")
+      ->envname("PRELOAD_MODELS")
+      ->delimiter(',');
+  app.add_option("--pin", config.pin, "Models that stay loaded; may be repeated")
+      ->envname("PIN_MODELS")
+      ->delimiter(',');
   app.add_option("--max-message-mb", config.message_mb_max, "Largest input or output, in MiB")
       ->envname("MAX_MESSAGE_MB")
       ->check(CLI::Range(1, 1024))

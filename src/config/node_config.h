@@ -3,8 +3,10 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/secret.h"
 #include "config/command_line.h"
@@ -36,6 +38,13 @@ struct NodeConfig {
   std::filesystem::path runtime_image;
   std::uint32_t execution_slots = 0;  // 0: one per core.
   std::uint32_t queue_depth = 64;
+  std::uint32_t threads_per_request = 0;            // 0: the cores shared out among the slots.
+  std::string isolation = "request";                // request, tenant, cold.
+  std::map<std::string, std::string> isolation_of;  // By model.
+  std::uint32_t model_cache_ttl_seconds = 300;
+  std::uint32_t model_cache_mb = 4096;
+  std::vector<std::string> preload;
+  std::vector<std::string> pin;
   std::uint32_t message_mb_max = 256;
   std::uint32_t drain_timeout_seconds = 30;
   std::optional<std::filesystem::path> tls_ca_file;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/strings.h"
+#include "executors/execution_policy.h"
 #include "executors/outcome_reading.h"
 
 namespace ncn::executors {
@@ -12,10 +13,6 @@ using inference::FailureKind;
 using std::chrono::milliseconds;
 
 namespace {
-
-std::string InsidePath(const models::Model& model) {
-  return base::StrCat(kModelInside, "/", model.relative_file);
-}
 
 // Preparation of the sandbox, then what the executor measured within its process, then that
 // process.
@@ -50,7 +47,7 @@ Outcome ColdScriptRunner::Run(const ScriptTask& task) {
     return Failure{FailureKind::kTimeout, "the time-out passed before the executor was started",
                    "Allow more time, or try again when the node is less busy."};
   }
-  const auto policy = PolicyFor(task.model);
+  const auto policy = PolicyFor(environment_, executors_path_, task.model, options_.limits);
   if (!policy.ok()) {
     return Failure{FailureKind::kSandboxUnavailable, std::string(policy.status().message()),
                    "Correct the paths that the node was started with."};
@@ -83,33 +80,6 @@ Outcome ColdScriptRunner::Run(const ScriptTask& task) {
           .finished_at = clock_.WallNow(),
           .steps = Steps(*outcome, steps),
           .notes = outcome->missing}};
-}
-
-sandbox::PolicyBuilder BasePolicy(const RuntimeEnvironment& environment) {
-  sandbox::PolicyBuilder builder;
-  builder.SetProfile(sandbox::SeccompProfile::kPython).AllowJustInTimeCode();
-  if (environment.venv.empty()) {
-    builder.UseRootImage(environment.root.native());
-  } else {
-    builder.UseHostSystem().AddReadOnlyExecutable(environment.venv.native(), kVenvInside);
-  }
-  return builder;
-}
-
-absl::StatusOr<sandbox::SandboxPolicy> ColdScriptRunner::PolicyFor(
-    const models::Model& model) const {
-  inference::ExecutionLimits limits = options_.limits;
-  const models::Manifest& manifest = model.manifest;
-  if (manifest.timeout)
-    limits.wall_clock = std::min<milliseconds>(limits.wall_clock, *manifest.timeout);
-  if (manifest.memory_bytes) {
-    limits.memory_bytes = std::min(limits.memory_bytes, *manifest.memory_bytes);
-  }
-  return BasePolicy(environment_)
-      .AddReadOnly(executors_path_.native(), kExecutorsInside)
-      .AddReadOnly(model.root.native(), model.is_folder ? kModelInside : InsidePath(model))
-      .SetLimits(limits)
-      .Build();
 }
 
 sandbox::SandboxCommand ColdScriptRunner::CommandFor(const ScriptTask& task,

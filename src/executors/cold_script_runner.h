@@ -14,10 +14,6 @@ struct ColdRunnerOptions {
   std::uint32_t threads = 1;          // That an executor may compute with.
 };
 
-// What every policy on `environment` begins with: its root, its virtual environment, code made at
-// run time (oneDNN needs it), the python profile.
-sandbox::PolicyBuilder BasePolicy(const RuntimeEnvironment& environment);
-
 // Isolation level `cold`: a new sandbox with a new interpreter for every request, by the file
 // contract. The model, the executor scripts and the image are visible inside, read-only; input and
 // output are files in the sandbox's own memory. Thread-safe.
@@ -31,7 +27,6 @@ class ColdScriptRunner final : public ScriptRunner {
   Outcome Run(const ScriptTask& task) override;
 
  private:
-  absl::StatusOr<sandbox::SandboxPolicy> PolicyFor(const models::Model& model) const;
   sandbox::SandboxCommand CommandFor(const ScriptTask& task,
                                      std::chrono::milliseconds remaining) const;
 

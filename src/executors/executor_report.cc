@@ -26,7 +26,7 @@ struct CodeRow {
 };
 
 // The codes of ncn_executor/errors.py.
-constexpr std::array<CodeRow, 10> kCodes = {{
+constexpr std::array<CodeRow, 11> kCodes = {{
     {"INVALID_INPUT", FailureKind::kInvalidInput, "the executor cannot use the input",
      "Correct the input and send it again."},
     {"INPUT_TOO_LARGE", FailureKind::kInputTooLarge, "the input is too large for the executor",
@@ -45,6 +45,8 @@ constexpr std::array<CodeRow, 10> kCodes = {{
      "Raise MAX_MEMORY_MB, or send a smaller input."},
     {"ACCESS_DENIED", FailureKind::kAccessDenied, "Landlock: Access denied",
      "Put the files that the model needs into its own folder; the sandbox gives it no others."},
+    {"BROKEN_CONTRACT", FailureKind::kExecutorProtocol, "the executor broke the file contract",
+     "Correct the executor script; python_executors/README.md describes the file contract."},
     {"INTERNAL", FailureKind::kExecutorCrashed, "the executor failed",
      "Check that the model, its executor and the input fit together."},
 }};
@@ -132,8 +134,10 @@ absl::StatusOr<ExecutorReport> ParseExecutorReport(std::string_view text) {
     absl::StatusOr<Failure> failure = ParseError(report);
     if (!failure.ok()) return failure.status();
     parsed.failure = *std::move(failure);
+  } else if (status == "ready") {
+    parsed.ready = true;
   } else if (status != "ok") {
-    return absl::InvalidArgumentError("the report's status is neither 'ok' nor 'error'");
+    return absl::InvalidArgumentError("the report's status is none of 'ok', 'ready' and 'error'");
   }
   return parsed;
 }

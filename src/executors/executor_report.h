@@ -12,9 +12,10 @@ namespace ncn::executors {
 
 inline constexpr std::size_t kReportBytesMax = 64 * 1024;
 
-// What an executor says beside its output, in OUTPUT.report.json. Scripts that know only the plain
-// file contract write none.
+// What an executor says beside its output, in OUTPUT.report.json or in a frame's header. Scripts
+// that know only the plain file contract write none.
 struct ExecutorReport {
+  bool ready = false;                         // To a load: instead of an answer.
   std::string content_type;                   // Of the output; empty when not said.
   std::optional<inference::Failure> failure;  // Set when the executor says that it failed.
   std::vector<inference::StepTime> steps;     // As the executor ordered them.

@@ -88,13 +88,31 @@ Failure OutputFailure(const CollectedFile& output) {
 
 }  // namespace
 
-std::variant<ExecutorAnswer, Failure> ReadAnswer(SandboxOutcome& outcome,
-                                                 const inference::InferenceRequest& request) {
+Failure ReadEnd(const SandboxOutcome& outcome) {
   for (const LimitRow& row : kLimits) {
     if (row.outcome != outcome.kind) continue;
-    return Failure{row.kind, base::StrCat("Sandbox execution failed: ", outcome.Describe()),
-                   std::string(row.cure)};
+    return {row.kind, base::StrCat("Sandbox execution failed: ", outcome.Describe()),
+            std::string(row.cure)};
   }
+  return UnreportedFailure(outcome);
+}
+
+std::variant<ExecutorAnswer, Failure> ReadAnswer(ExecutorReport report, std::string output,
+                                                 const inference::InferenceRequest& request) {
+  if (report.failure) return *std::move(report.failure);
+  if (report.ready)
+    return ProtocolFailure("the executor said that it is ready instead of answering");
+  if (output.empty()) return ProtocolFailure("the executor wrote an empty output");
+  std::string type = std::move(report.content_type);
+  if (!inference::IsMediaType(type)) type = request.accept;
+  if (!inference::IsMediaType(type)) type = inference::kOctetStream;
+  return ExecutorAnswer{.output = {std::move(output), std::move(type)},
+                        .steps = std::move(report.steps)};
+}
+
+std::variant<ExecutorAnswer, Failure> ReadAnswer(SandboxOutcome& outcome,
+                                                 const inference::InferenceRequest& request) {
+  if (outcome.kind != OutcomeKind::kExited) return ReadEnd(outcome);
   ExecutorReport report;
   if (const std::string* text = outcome.File(kReportFile)) {
     absl::StatusOr<ExecutorReport> parsed = ParseExecutorReport(*text);
@@ -110,12 +128,7 @@ std::variant<ExecutorAnswer, Failure> ReadAnswer(SandboxOutcome& outcome,
   CollectedFile* const output = Find(outcome, kOutputFile);
   if (output == nullptr) return ProtocolFailure("the executor's output was not collected");
   if (!output->bytes) return OutputFailure(*output);
-  if (output->bytes->empty()) return ProtocolFailure("the executor wrote an empty output");
-  std::string type = report.content_type;
-  if (!inference::IsMediaType(type)) type = request.accept;
-  if (!inference::IsMediaType(type)) type = inference::kOctetStream;
-  return ExecutorAnswer{.output = {*std::move(output->bytes), type},
-                        .steps = std::move(report.steps)};
+  return ReadAnswer(std::move(report), *std::move(output->bytes), request);
 }
 
 }  // namespace ncn::executors

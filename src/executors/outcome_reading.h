@@ -27,4 +27,11 @@ struct ExecutorAnswer {
 std::variant<ExecutorAnswer, inference::Failure> ReadAnswer(
     sandbox::SandboxOutcome& outcome, const inference::InferenceRequest& request);
 
+// The same of what a ready child said: its report, and the bytes that came with it.
+std::variant<ExecutorAnswer, inference::Failure> ReadAnswer(
+    ExecutorReport report, std::string output, const inference::InferenceRequest& request);
+
+// Why a sandbox that ended without a word did so.
+inference::Failure ReadEnd(const sandbox::SandboxOutcome& outcome);
+
 }  // namespace ncn::executors

@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -230,10 +231,10 @@ void HeldProcess::Classify(const Ending& ending, SandboxOutcome& outcome) const 
   const int status = ending.payload_status.value_or(ending.reaped.wait_status);
   const bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
   const int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-  if (kill_requested_ && !ending.payload_status.has_value()) {
-    outcome.kind = OutcomeKind::kKilled;
-  } else if (!clean && handles_.cgroup != nullptr && handles_.cgroup->MemoryKills() > 0) {
+  if (!clean && handles_.cgroup != nullptr && handles_.cgroup->MemoryKills() > 0) {
     outcome.kind = OutcomeKind::kMemoryLimit;
+  } else if (kill_requested_ && !ending.payload_status.has_value() && signal == SIGKILL) {
+    outcome.kind = OutcomeKind::kKilled;
   } else if (signal == SIGXCPU ||
              (signal == SIGKILL && outcome.usage.cpu >= handles_.limits.cpu_time)) {
     outcome.kind = OutcomeKind::kCpuLimit;
@@ -246,6 +247,19 @@ void HeldProcess::Classify(const Ending& ending, SandboxOutcome& outcome) const 
     outcome.kind = OutcomeKind::kExited;
     outcome.exit_code = WEXITSTATUS(status);
   }
+}
+
+ResourceUsage HeldProcess::UsageSoFar() const {
+  ResourceUsage usage;
+  clockid_t clock{};
+  timespec cpu{};
+  if (::clock_getcpuclockid(handles_.payload_pid, &clock) == 0 &&
+      ::clock_gettime(clock, &cpu) == 0) {
+    usage.cpu = duration_cast<microseconds>(std::chrono::seconds(cpu.tv_sec) +
+                                            std::chrono::nanoseconds(cpu.tv_nsec));
+  }
+  if (handles_.cgroup != nullptr) usage.peak_memory_bytes = handles_.cgroup->PeakMemoryBytes();
+  return usage;
 }
 
 SandboxOutcome HeldProcess::MakeOutcome(const Ending& ending) {

@@ -189,6 +189,7 @@ SandboxIdentity IdentityForCaller() {
 
 inference::ExecutionLimits LimitsOfRun(inference::ExecutionLimits limits,
                                        const SandboxCommand& command) {
+  if (command.lifetime.count() > 0) limits.wall_clock = command.lifetime;
   if (command.wall_clock_max.count() > 0) {
     limits.wall_clock = std::min(limits.wall_clock, command.wall_clock_max);
   }

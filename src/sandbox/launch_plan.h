@@ -54,7 +54,7 @@ std::string TranslateToHost(const SandboxPolicy& policy, const std::string& work
 // InvalidArgument when the command makes no sense anywhere.
 absl::Status CheckCommand(const SandboxCommand& command);
 
-// The policy's limits, with the command's own wall clock where that is tighter.
+// The policy's limits, with the command's own wall clock where that is tighter or takes its place.
 inference::ExecutionLimits LimitsOfRun(inference::ExecutionLimits limits,
                                        const SandboxCommand& command);
 

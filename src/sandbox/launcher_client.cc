@@ -78,13 +78,4 @@ absl::Status LauncherClient::Clone(const CloneRequest& request, int channel) {
                                              base::ToStd(sent.message()), "): restart the node"));
 }
 
-std::string DefaultLauncherPath() {
-  std::error_code error;
-  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
-  if (error) return kProgram;
-  const std::filesystem::path beside = self.parent_path() / kProgram;
-  if (std::filesystem::exists(beside, error)) return beside;
-  return (self.parent_path().parent_path() / "bin" / kProgram).native();
-}
-
 }  // namespace ncn::sandbox

@@ -40,7 +40,4 @@ class LauncherClient {
   const pid_t pid_;
 };
 
-// The path of the launcher beside the running program, or in ../bin of its folder.
-std::string DefaultLauncherPath();
-
 }  // namespace ncn::sandbox

@@ -13,6 +13,8 @@
 namespace ncn::sandbox {
 namespace {
 
+static_assert(kZygoteRequests == kInheritedFd && kZygoteDoorbell == kInheritedFd + 1);
+
 constexpr std::size_t kLastWordsBytes = 2000;
 
 // A zygote runs nothing but our own code, so what it says last may be logged.
@@ -40,8 +42,6 @@ absl::StatusOr<std::unique_ptr<NamespaceZygote>> NamespaceZygote::Start(Namespac
   base::UniqueFd doorbell(::eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE));
   if (!doorbell.valid()) return base::ErrnoStatus(errno, "eventfd");
   command.inherited = {requests.second.get(), doorbell.get()};
-  command.argv.push_back(std::to_string(kInheritedFd));
-  command.argv.push_back(std::to_string(kInheritedFd + 1));
   ASSIGN_OR_RETURN(auto process, sandbox.Start(policy, std::move(command)));
   RETURN_IF_ERROR(process->Verify());
   RETURN_IF_ERROR(process->Release());

@@ -60,7 +60,8 @@ LayerProbe ProbeCgroups(const SandboxOutcome& outcome) {
 
 std::vector<LayerProbe> ProbeLayers(const std::string& launcher_path) {
   auto sandbox = NamespaceSandbox::Create(
-      SandboxMode::kPermissive, launcher_path.empty() ? DefaultLauncherPath() : launcher_path);
+      SandboxMode::kPermissive,
+      launcher_path.empty() ? BesideProgram("sandbox_launcher") : launcher_path);
   if (!sandbox.ok()) return {Broken("sandbox_launcher", sandbox.status())};
   const auto policy = PolicyBuilder().UseHostSystem().Build();
   if (!policy.ok()) return {Broken("seccomp", policy.status())};

@@ -1,5 +1,7 @@
 #include "sandbox/sandbox.h"
 
+#include <filesystem>
+
 #include "base/logging.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
@@ -46,9 +48,18 @@ absl::StatusOr<SandboxOutcome> Sandbox::Run(const SandboxPolicy& policy, Sandbox
 absl::StatusOr<std::unique_ptr<Sandbox>> CreateSandbox(const SandboxOptions& options) {
   if (options.mode == SandboxMode::kDisabled) return std::make_unique<UnconfinedSandbox>();
   const std::string path =
-      options.launcher_path.empty() ? DefaultLauncherPath() : options.launcher_path;
+      options.launcher_path.empty() ? BesideProgram("sandbox_launcher") : options.launcher_path;
   ASSIGN_OR_RETURN(auto sandbox, NamespaceSandbox::Create(options.mode, path));
   return std::unique_ptr<Sandbox>(std::move(sandbox));
+}
+
+std::string BesideProgram(std::string_view name) {
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (error) return std::string(name);
+  const std::filesystem::path beside = self.parent_path() / name;
+  if (std::filesystem::exists(beside, error)) return beside;
+  return (self.parent_path().parent_path() / "bin" / name).native();
 }
 
 }  // namespace ncn::sandbox

@@ -44,6 +44,8 @@ struct SandboxCommand {
   std::vector<OutputFile> collect;
   // A wall-clock limit for this run, where it is tighter than the policy's. 0: the policy's alone.
   std::chrono::milliseconds wall_clock_max{0};
+  // In place of the policy's wall clock, for a process that its user times itself. 0: not so.
+  std::chrono::milliseconds lifetime{0};
   std::size_t stream_tail_bytes = 64 << 10;   // Kept of stdout and of stderr, from their end.
   std::uint64_t stream_bytes_max = 64 << 20;  // Written to either, after which it is killed.
 };
@@ -65,6 +67,12 @@ class SandboxedProcess {
   virtual void Kill() = 0;
   // The held process in the pid namespace of the caller; for logs and tests.
   virtual int pid() const = 0;
+  // What the process has used so far, without its children; for one that answers before it ends.
+  // Thread-safe.
+  virtual ResourceUsage UsageSoFar() const { return {}; }
+  // The layers in force, and those that permissive mode went without, as in the outcome.
+  virtual std::vector<std::string> layers() const { return {}; }
+  virtual std::vector<std::string> missing() const { return {}; }
 };
 
 class Zygote;
@@ -78,15 +86,16 @@ class Sandbox {
   // cannot be had names the layer, the cause and the cure; nothing is left behind.
   virtual absl::StatusOr<std::unique_ptr<SandboxedProcess>> Start(const SandboxPolicy& policy,
                                                                   SandboxCommand command) = 0;
-  // Runs `command` in a sandbox of its own as a zygote; see there. Its arguments are followed by
-  // two numbers of descriptors, for ncn_zygote_serve. Unimplemented in disabled mode, and where
-  // namespaces are missing.
+  // Runs `command` in a sandbox of its own as a zygote; see there. It finds what ncn_zygote_serve
+  // takes at the descriptors kZygoteRequests and kZygoteDoorbell. Unimplemented in disabled mode.
   virtual absl::StatusOr<std::unique_ptr<Zygote>> StartZygote(const SandboxPolicy& policy,
                                                               SandboxCommand command);
   // Start, Verify, Release and Wait in one.
   absl::StatusOr<SandboxOutcome> Run(const SandboxPolicy& policy, SandboxCommand command,
                                      std::stop_token stop = {});
 };
+
+inline constexpr int kZygoteRequests = 5, kZygoteDoorbell = 6;
 
 // A process in a sandbox that has loaded what is trusted and slow to load, and makes further
 // sandboxes by forking itself. Destruction kills it and every child.
@@ -102,6 +111,9 @@ class Zygote {
   // In the pid namespace of the caller; for logs and tests.
   virtual int pid() const = 0;
 };
+
+// The path of a file beside the running program, or in ../bin of its folder.
+std::string BesideProgram(std::string_view name);
 
 struct SandboxOptions {
   SandboxMode mode = SandboxMode::kStrict;

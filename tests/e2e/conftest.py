@@ -4,6 +4,7 @@ Needs release programs in build/bin (or $NCN_BIN) and the runtime image, to both
 which `scripts/test` sees.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -150,4 +151,15 @@ def leftovers() -> dict[str, object]:
     groups = sorted(
         str(p) for p in Path("/sys/fs/cgroup").glob("*/**/*ncn*") if p.is_dir()
     )
-    return {"processes": processes, "mounts": mounts, "cgroups": groups}
+    return {"processes": sorted(processes), "mounts": mounts, "cgroups": groups}
+
+
+def leftovers_settle(before: dict[str, object]) -> bool:
+    """Whether all is as before once the cache's time to live, a second, is over."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with contextlib.suppress(FileNotFoundError):  # Going while we look.
+            if leftovers() == before:
+                return True
+        time.sleep(0.1)
+    return False

@@ -1,6 +1,6 @@
-// A zygote for tests: exec_zygote LIBRARY REQUESTS DOORBELL. Each child reads from its standard input
-// the words of a command and the environment, each ended by a zero byte and each list by an empty
-// word, and becomes that command.
+// A zygote for tests: exec_zygote LIBRARY REQUESTS DOORBELL. Each child reads from its standard
+// input the words of a command and the environment, each ended by a zero byte and each list by an
+// empty word, and becomes that command.
 
 #include <dlfcn.h>
 #include <stdio.h>

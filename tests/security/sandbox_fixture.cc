@@ -78,7 +78,6 @@ class ZygoteCommands final : public Sandbox {
 
 absl::StatusOr<std::unique_ptr<Zygote>> StartTestZygote() {
   inference::ExecutionLimits limits;
-  limits.wall_clock = std::chrono::hours(1);
   limits.processes = 1000;
   ASSIGN_OR_RETURN(const SandboxPolicy policy,
                    PolicyBuilder()
@@ -92,7 +91,9 @@ absl::StatusOr<std::unique_ptr<Zygote>> StartTestZygote() {
                        .SetLimits(limits)
                        .Build());
   SandboxCommand command;
-  command.argv = {"/zygote/exec_zygote", "/zygote/libncn_zygote.so"};
+  command.argv = {"/zygote/exec_zygote", "/zygote/libncn_zygote.so",
+                  std::to_string(kZygoteRequests), std::to_string(kZygoteDoorbell)};
+  command.lifetime = std::chrono::hours(1);
   return Strict().StartZygote(policy, std::move(command));
 }
 

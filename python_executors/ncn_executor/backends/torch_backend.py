@@ -1,5 +1,7 @@
 """TorchScript archives, torch.save checkpoints and safetensors weights."""
 
+import contextlib
+import copy
 import pickle
 import re
 from typing import Any
@@ -23,20 +25,28 @@ _STATE_KEYS = ("state_dict", "model_state_dict", "model")
 _NAMES_SHOWN = 8
 
 
+def import_torch(threads: int) -> Any:
+    """Imports torch, set as every process that computes with it has it set."""
+    import torch
+
+    torch.set_num_threads(threads)
+    # Without a profile, the first calls need not wait for a compiler.
+    torch._C._jit_set_profiling_executor(False)
+    torch._C._jit_set_profiling_mode(False)
+    return torch
+
+
 class TorchBackend(Backend):
     """Runs a network on the CPU, without gradients."""
 
     def __init__(self, model: ModelFile, context: Context) -> None:
         with context.timed("import"):
-            import torch
+            torch = import_torch(context.threads)
         self._torch = torch
         context.versions["torch"] = str(torch.__version__)
-        torch.set_num_threads(context.threads)
-        # Without a profile, the first calls need not wait for a compiler.
-        torch._C._jit_set_profiling_executor(False)
-        torch._C._jit_set_profiling_mode(False)
         self.inputs = model.manifest.inputs
         self._outputs = model.manifest.outputs
+        self._keeps_state = False
         try:
             if model.format == "torchscript":
                 self._network = self._load_torchscript(model)
@@ -61,8 +71,12 @@ class TorchBackend(Backend):
             # The copy is torch's to write to; the request's bytes are not.
             arguments.append(torch.from_numpy(array.copy()))
         try:
+            # One request must not be answered by what another left behind.
+            network = self._network
+            if self._keeps_state:
+                network = copy.deepcopy(network)
             with torch.inference_mode():
-                result = self._network(*arguments)
+                result = network(*arguments)
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             if is_out_of_memory(error):
                 raise
@@ -73,10 +87,12 @@ class TorchBackend(Backend):
         """Freezing folds weights into the graph; what cannot be frozen runs as is."""
         torch = self._torch
         module = torch.jit.load(str(model.path), map_location="cpu").eval()
-        try:
-            return torch.jit.freeze(module)
-        except RuntimeError:
-            return module
+        with contextlib.suppress(RuntimeError):
+            module = torch.jit.freeze(module)
+        # Freezing folds every attribute but those that the network writes to.
+        graph = getattr(module, "graph", None)
+        self._keeps_state = bool(graph and graph.findAllNodes("prim::GetAttr"))
+        return module
 
     def _load_weights(self, model: ModelFile, context: Context) -> Any:
         """Puts weights into the network that the manifest names."""

@@ -1,6 +1,6 @@
-// libncn_zygote.so: what makes a Python process a zygote. Loaded with ctypes by zygote.py inside the
-// zygote's sandbox; the code of the launcher and of the set-up, in a form that needs nothing but the
-// C library of any image.
+// libncn_zygote.so: what makes a Python process a zygote. Loaded with ctypes by zygote.py inside
+// the zygote's sandbox; the code of the launcher and of the set-up, in a form that needs nothing
+// but the C library of any image.
 
 #include "sandbox/launcher.h"
 

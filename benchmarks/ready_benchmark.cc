@@ -1,0 +1,229 @@
+// Requests to ready sandboxes, without gateway and wire, for benchmarks/ready.py. Commands come
+// line by line on standard input, answers go as one JSON object a line to standard output:
+//   run PATH CONTENT_TYPE                          one request with the bytes of the file
+//   saturate PATH CONTENT_TYPE SECONDS IN_FLIGHT   as many as possible
+//   stats                                          of the children that are ready
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <map>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <thread>
+
+#include "base/files.h"
+#include "base/sha256.h"
+#include "base/status_macros.h"
+#include "base/strings.h"
+#include "config/locations.h"
+#include "executors/cold_script_runner.h"
+#include "executors/executor_selector.h"
+#include "executors/ready_script_runner.h"
+#include "executors/zygotes.h"
+#include "models/model_store.h"
+#include "sandbox/sandbox.h"
+
+namespace ncn::benchmarks {
+namespace {
+
+using nlohmann::json;
+using std::chrono::seconds;
+using Milliseconds = std::chrono::duration<double, std::milli>;
+
+constexpr std::size_t kInputBytesMax = 512 << 20;
+
+struct Rig {
+  const models::Model& model;
+  const executors::ExecutorScript& script;
+  executors::ReadyScriptRunner& runner;
+};
+
+double CpuSeconds(int who) {
+  rusage usage{};
+  ::getrusage(who, &usage);
+  return static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+         1e-6 * static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
+
+// Of the whole machine, in seconds: children are not ours to wait for.
+double BusySeconds() {
+  std::ifstream stat("/proc/stat");
+  std::string word;
+  double user = 0, nice = 0, system = 0, idle = 0, wait = 0, irq = 0, soft = 0;
+  stat >> word >> user >> nice >> system >> idle >> wait >> irq >> soft;
+  return (user + nice + system + irq + soft) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+}
+
+executors::Outcome Ask(Rig& rig, const std::string& bytes, const std::string& type, int number) {
+  const inference::InferenceRequest request{
+      .id = *inference::RequestId::Parse("bench"),
+      .model = rig.model.id,
+      .input = {bytes, type},
+      .client_address = "0x0000000000000000000000000000000000000001"};
+  return rig.runner.Run({.script = rig.script,
+                         .model = rig.model,
+                         .request = request,
+                         .deadline = std::chrono::steady_clock::now() + seconds(300),
+                         .stop = {}});
+}
+
+json RunOnce(Rig& rig, const std::string& bytes, const std::string& type, int number) {
+  const auto began = std::chrono::steady_clock::now();
+  const executors::Outcome outcome = Ask(rig, bytes, type, number);
+  json line = {{"ms", Milliseconds(std::chrono::steady_clock::now() - began).count()}};
+  if (const auto* failure = std::get_if<inference::Failure>(&outcome)) {
+    line["ok"] = false;
+    line["error"] = failure->message + ": " + failure->detail;
+    return line;
+  }
+  const auto& result = std::get<inference::InferenceResult>(outcome);
+  line["ok"] = true;
+  line["isolation"] = result.record.isolation;
+  line["sha256"] = base::AsHex(base::Sha256(result.output.bytes));
+  for (const inference::StepTime& step : result.record.steps) {
+    line["steps"][step.step] = Milliseconds(step.duration).count();
+  }
+  return line;
+}
+
+json Saturate(Rig& rig, const std::string& bytes, const std::string& type, double duration,
+              int in_flight) {
+  std::mutex mutex;
+  std::vector<double> latencies;
+  int failed = 0;
+  const double busy_before = BusySeconds(), own_before = CpuSeconds(RUSAGE_SELF);
+  const auto began = std::chrono::steady_clock::now();
+  const auto end = began + std::chrono::duration<double>(duration);
+  {
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < in_flight; ++t) {
+      threads.emplace_back([&, t] {
+        for (int i = 0; std::chrono::steady_clock::now() < end; ++i) {
+          const auto asked = std::chrono::steady_clock::now();
+          const bool ok = std::holds_alternative<inference::InferenceResult>(
+              Ask(rig, bytes, type, 1'000'000 * (t + 1) + i));
+          const double taken = Milliseconds(std::chrono::steady_clock::now() - asked).count();
+          const std::lock_guard lock(mutex);
+          ok ? latencies.push_back(taken) : static_cast<void>(++failed);
+        }
+      });
+    }
+  }
+  const double taken =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  std::sort(latencies.begin(), latencies.end());
+  const auto quantile = [&](double share) {
+    return latencies.empty() ? 0
+                             : latencies[static_cast<std::size_t>(
+                                   share * static_cast<double>(latencies.size() - 1))];
+  };
+  const auto count = static_cast<double>(std::max<std::size_t>(1, latencies.size()));
+  return {{"requests_per_s", static_cast<double>(latencies.size()) / taken},
+          {"p50_ms", quantile(0.5)},
+          {"p95_ms", quantile(0.95)},
+          {"p99_ms", quantile(0.99)},
+          {"failed", failed},
+          {"cpu_ms_per_request", 1000 * (BusySeconds() - busy_before) / count},
+          {"node_cpu_ms_per_request", 1000 * (CpuSeconds(RUSAGE_SELF) - own_before) / count}};
+}
+
+json Stats(Rig& rig) {
+  json line = {{"children", 0}};
+  for (const executors::CacheEntry& entry : rig.runner.Entries()) {
+    line = {{"children", entry.ready},
+            {"state", executors::Name(entry.state)},
+            {"memory_bytes", entry.memory_bytes},
+            {"load_ms", entry.load_time.count()}};
+  }
+  return line;
+}
+
+void Answer(const json& line) {
+  std::printf("%s\n", line.dump().c_str());
+  std::fflush(stdout);
+}
+
+absl::Status Serve(Rig& rig) {
+  std::printf("ready\n");
+  std::fflush(stdout);
+  int number = 0;
+  for (std::string text; std::getline(std::cin, text);) {
+    std::istringstream words(text);
+    std::string word, path, type;
+    double duration = 0;
+    int in_flight = 1;
+    words >> word >> path >> type >> duration >> in_flight;
+    if (word == "stats") {
+      Answer(Stats(rig));
+      continue;
+    }
+    ASSIGN_OR_RETURN(const std::string bytes, base::ReadFile(path, kInputBytesMax));
+    Answer(word == "saturate" ? Saturate(rig, bytes, type, duration, in_flight)
+                              : RunOnce(rig, bytes, type, ++number));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Main(const std::string& folder, const std::string& name,
+                  const std::string& level_name) {
+  ASSIGN_OR_RETURN(auto sandbox, sandbox::CreateSandbox({.launcher_path = NCN_LAUNCHER}));
+  const base::Clock& clock = base::Clock::System();
+  const std::filesystem::path scripts = NCN_EXECUTORS;
+  const auto level = executors::IsolationFromName(level_name);
+  if (!level) return absl::InvalidArgumentError("the level is request, tenant or cold");
+  ASSIGN_OR_RETURN(const auto id, inference::ModelId::Parse(name));
+  ASSIGN_OR_RETURN(const auto selector, executors::ExecutorSelector::Create(scripts));
+  ASSIGN_OR_RETURN(const auto environment,
+                   executors::RuntimeEnvironment::Locate(scripts, config::DefaultRuntimeImage()));
+  inference::ExecutionLimits limits;
+  limits.cpu_time = std::chrono::hours(24);
+  const models::ModelStore store(folder);
+  ASSIGN_OR_RETURN(const auto model, store.Find(id));
+  ASSIGN_OR_RETURN(const auto candidates, selector.Candidates(*model));
+  executors::ColdScriptRunner cold(*sandbox, environment, scripts, {.limits = limits}, clock);
+  executors::Zygotes zygotes(*sandbox, environment,
+                             {.executors_path = scripts,
+                              .library = NCN_ZYGOTE_LIBRARY,
+                              .models = folder,
+                              .limits = limits},
+                             clock);
+  const std::uint32_t cores = std::max(1u, std::thread::hardware_concurrency());
+  executors::ReadyScriptRunner runner(zygotes, cold, sandbox->mode(), environment, scripts,
+                                      {.limits = limits,
+                                       .isolation = *level,
+                                       .cache = {.children_max = 4 * cores, .builders = cores}},
+                                      clock);
+  Rig rig{*model, candidates.front(), runner};
+  if (*level != executors::Isolation::kCold) {
+    runner.Preload(*model, candidates.front());
+    while (runner.Entries().front().state == executors::CacheState::kLoading) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    const executors::CacheEntry entry = runner.Entries().front();
+    if (entry.state != executors::CacheState::kReady) return absl::InternalError(entry.reason);
+  }
+  return Serve(rig);
+}
+
+}  // namespace
+}  // namespace ncn::benchmarks
+
+int main(int argc, char** argv) {
+  std::map<std::string, std::string> options = {{"--level", "request"}};
+  for (int i = 1; i + 1 < argc; i += 2) options[argv[i]] = argv[i + 1];
+  if (options["--models"].empty() || options["--model"].empty()) {
+    std::fprintf(stderr, "Usage: ready_benchmark --models DIR --model NAME [--level LEVEL]\n");
+    return 2;
+  }
+  const absl::Status status =
+      ncn::benchmarks::Main(options["--models"], options["--model"], options["--level"]);
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "Error: %s\n", std::string(status.message()).c_str());
+  return 1;
+}

@@ -1,0 +1,178 @@
+"""A ready child: a process that loads one model, then answers requests for it.
+
+The node speaks first and waits for each answer; see `frames` for their form.
+
+    {"do": "load", "script": PATH, "model": PATH, "threads": N,
+     "warm_up": "full" | "small" | "none"}
+        {"status": "ready", "warm_up": what was done, ...}, or an error
+    {"do": "run", "content_type": TEXT, "accept": TEXT, "request_id": TEXT,
+     "seed": N | null, "output_bytes_max": N} and the input
+        {"status": "ok", "content_type": TEXT, ...} and the output, or an error
+
+Errors, times and versions are those of the file contract's report. The child ends
+when the node closes the stream, when a model cannot be loaded, and when a frame
+cannot be understood.
+"""
+
+import contextlib
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from ncn_executor import execution
+from ncn_executor.contract import Context, Executor, Response, request_from_environment
+from ncn_executor.errors import ErrorCode, ExecutorError, first_line
+from ncn_executor.frames import HEADER_BYTES_MAX, BrokenConversation, FrameStream
+from ncn_executor.scripts import executor_of_script
+from ncn_executor.threads import THREADS_MAX, use_threads
+
+WORK_FOLDER = Path("/work")
+WARM_UPS = ("full", "small", "none")
+_NOTHING = Response(b"", "")
+# A field of a request -> where a process of its own would find it.
+_VARIABLES = {
+    "content_type": "NCN_CONTENT_TYPE",
+    "accept": "NCN_ACCEPT",
+    "request_id": "NCN_REQUEST_ID",
+    "seed": "NCN_SEED",
+    "output_bytes_max": "NCN_OUTPUT_BYTES_MAX",
+}
+
+
+def serve(descriptor: int = 0, work: Path = WORK_FOLDER) -> int:
+    """Holds the whole conversation; returns the exit status.
+
+    Args:
+        descriptor: of the stream to the node.
+        work: the writable folder, for scripts that have to be called with files.
+    """
+    # A script that reads its standard input, as a process of its own may, finds none;
+    # the stream to the node may have that number.
+    sys.stdin = io.TextIOWrapper(io.BytesIO())
+    stream = FrameStream(descriptor)
+    try:
+        frame = stream.read_header()
+        if frame is None:
+            return 0
+        context = Context()
+        executor = _load(stream, frame, work, context)
+        if executor is None:
+            return 1
+        while (frame := stream.read_header()) is not None:
+            _run(stream, frame, executor, context)
+    except BrokenConversation as error:
+        print(f"ready child: {error}", file=sys.stderr)
+        return 1
+    except (BrokenPipeError, ConnectionResetError):
+        return 0  # The node is gone.
+    return 0
+
+
+def _load(
+    stream: FrameStream, frame: tuple[dict[str, Any], int], work: Path, context: Context
+) -> Executor | None:
+    """Loads, warms up and says so; None when that failed."""
+    header, body_bytes = frame
+    script, model = header.get("script"), header.get("model")
+    threads, warm_up = header.get("threads"), header.get("warm_up")
+    if (
+        header.get("do") != "load"
+        or body_bytes
+        or not isinstance(script, str)
+        or not isinstance(model, str)
+        or type(threads) is not int
+        or not 1 <= threads <= THREADS_MAX
+        or warm_up not in WARM_UPS
+    ):
+        raise BrokenConversation("the first frame does not say what to load")
+    context.threads = threads
+    os.environ["NCN_THREADS"] = str(threads)
+    try:
+        with context.timed("total"):
+            use_threads(threads)
+            executor = executor_of_script(Path(script), work)
+            execution.load(executor, Path(model), context)
+            warm_up = _warm_up(executor, warm_up, context)
+        report = {"status": "ready", "warm_up": warm_up}
+        report |= execution.measurements(context)
+    except (Exception, SystemExit) as error:  # Whatever a script throws.
+        _write(stream, execution.report_failure(error, context), _NOTHING)
+        return None
+    _write(stream, report, _NOTHING)
+    return executor
+
+
+def _warm_up(executor: Executor, wanted: str, context: Context) -> str:
+    """Warms up if it can; what was done. Requests are seeded, so it changes none."""
+    if wanted == "none":
+        return "none"
+    try:
+        with context.timed("warm_up"):
+            execution.seed_everything(None)
+            return wanted if executor.warm_up(wanted == "full") else "none"
+    except Exception as error:  # The model may take no input like the made-up one.
+        print(f"the warm-up failed: {first_line(error)}", file=sys.stderr)
+        return "none"
+
+
+def _run(
+    stream: FrameStream,
+    frame: tuple[dict[str, Any], int],
+    executor: Executor,
+    context: Context,
+) -> None:
+    """Answers one request."""
+    header, body_bytes = frame
+    if header.get("do") != "run":
+        raise BrokenConversation("a frame asks for something other than a run")
+    data = b""
+    if body_bytes > execution.INPUT_BYTES_MAX:
+        stream.skip_body(body_bytes)
+    else:
+        data = stream.read_body(body_bytes)
+    context.timings_ms.clear()
+    response = _NOTHING
+    try:
+        with context.timed("total"):
+            execution.check_input_size(body_bytes)
+            _tell_environment(header)
+            request = request_from_environment(data, os.environ)
+            response = execution.run_request(executor, request, context)
+        report = execution.report_answer(response, context)
+    except (Exception, SystemExit) as error:  # Whatever a model throws.
+        response = _NOTHING
+        report = execution.report_failure(error, context)
+    _write(stream, report, response)
+
+
+def _tell_environment(header: dict[str, Any]) -> None:
+    """Says about a request what a node says to a process of its own."""
+    for field, variable in _VARIABLES.items():
+        value = header.get(field)
+        if value is None:
+            os.environ.pop(variable, None)
+        else:
+            os.environ[variable] = str(value)
+
+
+def _write(stream: FrameStream, report: dict[str, Any], response: Response) -> None:
+    """Answers, after all that was printed meanwhile."""
+    for printed in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            printed.flush()
+    header = _encode(report)
+    if len(header) > HEADER_BYTES_MAX:
+        error = ExecutorError(
+            ErrorCode.INTERNAL, "the report of the executor is too large"
+        )
+        header = _encode({"status": "error", "error": error.as_report()})
+        response = _NOTHING
+    stream.write(header, response.data)
+
+
+def _encode(report: dict[str, Any]) -> bytes:
+    # Texts from a model may hold what UTF-8 cannot.
+    return json.dumps(report, ensure_ascii=False).encode("utf-8", "replace")

@@ -1,0 +1,327 @@
+#include "executors/model_cache.h"
+
+#include <algorithm>
+#include <cmath>
+#include <sstream>
+
+#include "base/files.h"
+#include "base/logging.h"
+#include "base/strings.h"
+
+namespace ncn::executors {
+
+using inference::Failure;
+using std::chrono::milliseconds;
+
+namespace {
+
+constexpr std::chrono::seconds kRateWindow{5};
+constexpr std::size_t kAskedMax = 1024;
+constexpr milliseconds kFirstPause{1000};
+constexpr milliseconds kPauseMax{60'000};
+constexpr milliseconds kSweepInterval{1000};
+
+// Proportional set size; 0 when the kernel does not say.
+std::uint64_t MemoryOf(int pid) {
+  const auto text = base::ReadFile(base::StrCat("/proc/", pid, "/smaps_rollup"), 1 << 16);
+  const std::size_t at = text.ok() ? text->find("\nPss:") : std::string::npos;
+  std::uint64_t kib = 0;
+  if (at != std::string::npos) std::istringstream(text->substr(at + 5)) >> kib;
+  return kib << 10;
+}
+
+milliseconds PauseAfter(int failures) {
+  return std::min(kPauseMax, kFirstPause * (1 << std::min(failures - 1, 10)));
+}
+
+}  // namespace
+
+std::string_view Name(CacheState state) {
+  switch (state) {
+    case CacheState::kCold:
+      return "COLD";
+    case CacheState::kLoading:
+      return "LOADING";
+    case CacheState::kReady:
+      return "READY";
+    case CacheState::kEvicting:
+      return "EVICTING";
+    case CacheState::kQuarantined:
+      return "QUARANTINED";
+  }
+  return "";
+}
+
+ModelCache::ModelCache(Options options, const base::Clock& clock)
+    : options_(std::move(options)), clock_(clock) {
+  for (std::uint32_t i = 0; i < std::max(1u, options_.builders); ++i) {
+    builders_.emplace_back([this](std::stop_token stop) { Build(std::move(stop)); });
+  }
+}
+
+ModelCache::~ModelCache() {
+  for (std::jthread& builder : builders_) builder.request_stop();
+  builders_.clear();
+}
+
+ModelCache::Pool& ModelCache::PoolFor(const Recipe& recipe) {
+  Pool& pool = pools_[recipe.model];
+  if (pool.recipe.version != recipe.version) {
+    // The files changed: who runs finishes on the old ones, nobody else begins there.
+    while (!pool.ready.empty()) Destroy(pool, pool.ready.begin());
+    pool.failures = 0;
+    pool.failure.reset();
+    pool.retry_at = {};
+  }
+  pool.recipe = recipe;
+  return pool;
+}
+
+// One ahead, and as many as are asked for while one is made.
+std::uint32_t ModelCache::Wanted(const Pool& pool) const {
+  const base::SteadyTime now = clock_.SteadyNow();
+  const auto recent = std::count_if(pool.asked.begin(), pool.asked.end(),
+                                    [&](base::SteadyTime at) { return now - at < kRateWindow; });
+  const double rate =
+      static_cast<double>(recent) / std::chrono::duration<double>(kRateWindow).count();
+  const double during = std::ceil(rate * std::chrono::duration<double>(pool.load_time).count());
+  const auto wanted = static_cast<std::uint32_t>(1 + std::min(during, 1e6));
+  return std::clamp(std::max(wanted, pool.waiting), 1u, options_.children_max);
+}
+
+void ModelCache::Want(Pool& pool) {
+  if (pool.failures > 0 && clock_.SteadyNow() < pool.retry_at) return;
+  const std::uint32_t wanted = pool.failures > 0 ? 1 : Wanted(pool);
+  const auto unused = static_cast<std::uint32_t>(std::count_if(
+      pool.ready.begin(), pool.ready.end(), [](const Ready& r) { return r.tenant.empty(); }));
+  const std::uint32_t have = unused + pool.loading + pool.to_load;
+  if (have >= wanted) return;
+  pool.to_load += wanted - have;
+  changed_.notify_all();
+}
+
+void ModelCache::Destroy(Pool& pool, std::list<Ready>::iterator which) {
+  Doom(pool, std::move(which->child));
+  pool.ready.erase(which);
+}
+
+void ModelCache::Doom(Pool& pool, std::unique_ptr<ReadyChild> child) {
+  child->Kill();
+  ++pool.evicting;
+  doomed_.push_back({std::move(child), pool.recipe.model});
+  changed_.notify_all();
+}
+
+ModelCache::Lent ModelCache::Borrow(const Recipe& recipe, const std::string& tenant,
+                                    base::SteadyTime deadline, std::stop_token stop) {
+  std::unique_lock lock(mutex_);
+  Pool& pool = PoolFor(recipe);
+  const base::SteadyTime now = clock_.SteadyNow();
+  pool.last_asked = now;
+  pool.asked.push_back(now);
+  if (pool.asked.size() > kAskedMax) pool.asked.pop_front();
+  if (pool.failure.has_value() && pool.failures > 0 && now < pool.retry_at) {
+    if (!pool.failure->ok()) return pool.failure->status();
+    return **pool.failure;
+  }
+  ++pool.waiting;
+  const std::uint64_t generation = pool.generation;
+  const auto done = [&]() -> std::optional<Lent> {
+    for (auto at = pool.ready.begin(); at != pool.ready.end();) {
+      auto next = std::next(at);
+      if (!at->child->usable()) {
+        Destroy(pool, at);
+      } else if (at->tenant.empty() || at->tenant == tenant) {
+        std::unique_ptr<ReadyChild> child = std::move(at->child);
+        pool.ready.erase(at);
+        ++pool.busy;
+        return Lent(std::move(child));
+      }
+      at = next;
+    }
+    // A failure counts for those who waited when it happened.
+    if (pool.generation != generation && pool.failures > 0) {
+      if (!pool.failure->ok()) return Lent(pool.failure->status());
+      return Lent(**pool.failure);
+    }
+    return std::nullopt;
+  };
+  std::optional<Lent> lent = done();
+  // For this request, and then for the next.
+  if (!lent) Want(pool);
+  while (!lent && !stop.stop_requested()) {
+    if (!changed_.wait_until(lock, stop, deadline, [&] { return (lent = done()).has_value(); }))
+      break;
+  }
+  --pool.waiting;
+  if (lent && lent->ok() && std::holds_alternative<std::unique_ptr<ReadyChild>>(**lent)) Want(pool);
+  if (lent) return *std::move(lent);
+  if (stop.stop_requested()) return absl::CancelledError("cancelled while its model was loaded");
+  return absl::DeadlineExceededError("the model was still being loaded when the time was over");
+}
+
+void ModelCache::Return(std::unique_ptr<ReadyChild> child, const std::string& model,
+                        const std::string& tenant) {
+  const bool keep = !tenant.empty() && child->usable();
+  std::lock_guard lock(mutex_);
+  Pool& pool = pools_[model];
+  --pool.busy;
+  if (keep) {
+    pool.ready.push_front({std::move(child), tenant, pool.memory_bytes});
+    changed_.notify_all();
+  } else {
+    Doom(pool, std::move(child));
+  }
+}
+
+void ModelCache::Preload(const Recipe& recipe) {
+  std::lock_guard lock(mutex_);
+  Pool& pool = PoolFor(recipe);
+  pool.last_asked = clock_.SteadyNow();
+  Want(pool);
+}
+
+void ModelCache::KeepToBudget(const Pool& spared) {
+  const auto memory = [&] {
+    std::uint64_t sum = 0;
+    for (const auto& [name, pool] : pools_) {
+      for (const Ready& ready : pool.ready) sum += ready.memory_bytes;
+    }
+    return sum;
+  };
+  while (memory() > options_.memory_bytes) {
+    Pool* oldest = nullptr;
+    for (auto& [name, pool] : pools_) {
+      if (&pool == &spared || pool.ready.empty() || options_.pinned.contains(name)) continue;
+      if (oldest == nullptr || pool.last_asked < oldest->last_asked) oldest = &pool;
+    }
+    if (oldest == nullptr) return;
+    base::Log("executors").info("model {} leaves the cache: memory is short", oldest->recipe.model);
+    while (!oldest->ready.empty()) Destroy(*oldest, oldest->ready.begin());
+    oldest->to_load = 0;
+  }
+}
+
+void ModelCache::Sweep() {
+  const base::SteadyTime now = clock_.SteadyNow();
+  for (auto& [name, pool] : pools_) {
+    const bool stale =
+        !options_.pinned.contains(name) && now - pool.last_asked >= options_.time_to_live;
+    const std::uint32_t wanted = stale ? 0 : Wanted(pool);
+    std::uint32_t kept = 0;
+    for (auto at = pool.ready.begin(); at != pool.ready.end();) {
+      auto next = std::next(at);
+      // A tenant's own goes with the time to live; the unused ones when fewer are wanted.
+      const bool surplus = at->tenant.empty() && ++kept > wanted + 1;
+      if (stale || surplus || !at->child->usable()) Destroy(pool, at);
+      at = next;
+    }
+    if (!stale && pool.ready.empty() && pool.failures == 0) Want(pool);
+  }
+}
+
+void ModelCache::Build(std::stop_token stop) {
+  std::unique_lock lock(mutex_);
+  base::SteadyTime next_sweep = clock_.SteadyNow() + kSweepInterval;
+  while (!stop.stop_requested()) {
+    if (clock_.SteadyNow() >= next_sweep) {
+      Sweep();
+      next_sweep = clock_.SteadyNow() + kSweepInterval;
+    }
+    // Requests that wait come first, then the dead, then what is made ahead.
+    Pool* chosen = nullptr;
+    for (auto& [name, pool] : pools_) {
+      if (pool.to_load == 0) continue;
+      if (chosen == nullptr || pool.waiting > chosen->waiting) chosen = &pool;
+    }
+    if (!doomed_.empty() && (chosen == nullptr || chosen->waiting == 0)) {
+      Doomed dead = std::move(doomed_.back());
+      doomed_.pop_back();
+      lock.unlock();
+      dead.child.reset();
+      lock.lock();
+      --pools_[dead.model].evicting;
+      continue;
+    }
+    if (chosen == nullptr) {
+      changed_.wait_until(lock, stop, next_sweep, [&] {
+        return !doomed_.empty() || std::any_of(pools_.begin(), pools_.end(), [](const auto& entry) {
+          return entry.second.to_load > 0;
+        });
+      });
+      continue;
+    }
+    Pool& pool = *chosen;  // Pools are never removed.
+    --pool.to_load;
+    ++pool.loading;
+    const Recipe recipe = pool.recipe;
+    const WarmUp warm_up = pool.waiting > 0 ? WarmUp::kSmall : WarmUp::kFull;
+    lock.unlock();
+    const base::SteadyTime began = clock_.SteadyNow();
+    auto made = recipe.make(warm_up, stop);
+    const auto taken = clock_.SteadyNow() - began;
+    std::uint64_t memory_bytes = 0;
+    const bool child = made.ok() && std::holds_alternative<std::unique_ptr<ReadyChild>>(*made);
+    if (child && pool.load_time.count() == 0) {
+      memory_bytes = MemoryOf(std::get<std::unique_ptr<ReadyChild>>(*made)->pid());
+    }
+    lock.lock();
+    --pool.loading;
+    ++pool.generation;
+    if (!child) {
+      ++pool.failures;
+      pool.to_load = 0;
+      pool.retry_at = clock_.SteadyNow() + PauseAfter(pool.failures);
+      if (made.ok()) {
+        pool.failure = std::get<Failure>(*made);
+      } else {
+        pool.failure = made.status();
+      }
+    } else if (recipe.version != pool.recipe.version) {
+      Doom(pool, std::move(std::get<std::unique_ptr<ReadyChild>>(*made)));
+    } else {
+      pool.failures = 0;
+      pool.failure.reset();
+      pool.load_time = taken;
+      pool.memory_bytes = std::max(pool.memory_bytes, memory_bytes);
+      pool.ready.push_back(
+          {std::move(std::get<std::unique_ptr<ReadyChild>>(*made)), "", pool.memory_bytes});
+      KeepToBudget(pool);
+    }
+    changed_.notify_all();
+  }
+  // Whoever is left is killed and waited for with its owner.
+}
+
+CacheState ModelCache::StateOf(const Pool& pool) const {
+  if (pool.failures > 0 && clock_.SteadyNow() < pool.retry_at) return CacheState::kQuarantined;
+  if (!pool.ready.empty() || pool.busy > 0) return CacheState::kReady;
+  if (pool.loading + pool.to_load > 0) return CacheState::kLoading;
+  if (pool.evicting > 0) return CacheState::kEvicting;
+  return CacheState::kCold;
+}
+
+std::vector<CacheEntry> ModelCache::Entries() const {
+  std::lock_guard lock(mutex_);
+  std::vector<CacheEntry> entries;
+  const base::SteadyTime now = clock_.SteadyNow();
+  for (const auto& [name, pool] : pools_) {
+    CacheEntry entry{.model = name,
+                     .state = StateOf(pool),
+                     .ready = static_cast<std::uint32_t>(pool.ready.size()),
+                     .loading = pool.loading,
+                     .busy = pool.busy,
+                     .load_time = std::chrono::duration_cast<milliseconds>(pool.load_time),
+                     .pinned = options_.pinned.contains(name)};
+    for (const Ready& ready : pool.ready) entry.memory_bytes += ready.memory_bytes;
+    if (entry.state == CacheState::kQuarantined) {
+      entry.reason = pool.failure->ok() ? (*pool.failure)->message
+                                        : std::string(pool.failure->status().message());
+      entry.retry_after = std::chrono::ceil<milliseconds>(pool.retry_at - now);
+    }
+    entries.push_back(std::move(entry));
+  }
+  return entries;
+}
+
+}  // namespace ncn::executors

@@ -1,0 +1,134 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/clock.h"
+#include "executors/ready_child.h"
+
+namespace ncn::executors {
+
+// Where a model stands in the cache.
+enum class CacheState { kCold, kLoading, kReady, kEvicting, kQuarantined };
+std::string_view Name(CacheState state);
+
+// What an operator sees of a model in the cache.
+struct CacheEntry {
+  std::string model;
+  CacheState state = CacheState::kCold;
+  std::uint32_t ready = 0;
+  std::uint32_t loading = 0;
+  std::uint32_t busy = 0;          // Lent to requests.
+  std::uint64_t memory_bytes = 0;  // Proportional set size of the ready ones.
+  std::chrono::milliseconds load_time{0};
+  bool pinned = false;
+  std::string reason;                        // Why it is quarantined,
+  std::chrono::milliseconds retry_after{0};  // and until when.
+};
+
+// What makes one child of a model, and when two are alike.
+struct Recipe {
+  std::string model;        // Its name.
+  std::string version;      // Anything of which a change makes the children that there are stale.
+  std::string policy_hash;  // Of the sandbox policy that it is run under.
+  // Makes a child; Status and Failure as of ReadyChild::Start. Called on threads of the cache.
+  std::function<absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, inference::Failure>>(
+      WarmUp, std::stop_token)>
+      make;
+};
+
+// Ready children by model: made ahead, lent to one request each, replaced behind its back. A model
+// that nobody asked for goes after a while; when memory is short, the one that was asked for least
+// recently goes first. A model that fails again and again is left alone for a while. Thread-safe.
+class ModelCache {
+ public:
+  struct Options {
+    std::chrono::milliseconds time_to_live{std::chrono::minutes(5)};
+    std::uint64_t memory_bytes = 4ULL << 30;  // Of all ready children together.
+    std::uint32_t children_max = 8;           // Ready and loading, of one model.
+    std::uint32_t builders = 2;               // Children made at once.
+    std::set<std::string> pinned;             // Models that stay.
+  };
+  ModelCache(Options options, const base::Clock& clock);
+  ~ModelCache();
+  ModelCache(const ModelCache&) = delete;
+  ModelCache& operator=(const ModelCache&) = delete;
+
+  // A child for one request: a ready one at once, or else the next that becomes ready. A Failure is
+  // the model's own; a Status tells that no child can be made at all. DeadlineExceeded and
+  // Cancelled mean that it takes too long for this request; the making goes on.
+  using Lent = absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, inference::Failure>>;
+  Lent Borrow(const Recipe& recipe, const std::string& tenant, base::SteadyTime deadline,
+              std::stop_token stop);
+  // Ends the loan. With a tenant the child waits for further requests of that one alone; without,
+  // it is destroyed in the background.
+  void Return(std::unique_ptr<ReadyChild> child, const std::string& model,
+              const std::string& tenant = "");
+  // Begins to make a child ahead of the first request.
+  void Preload(const Recipe& recipe);
+
+  std::vector<CacheEntry> Entries() const;
+
+ private:
+  struct Ready {
+    std::unique_ptr<ReadyChild> child;
+    std::string tenant;  // Empty: nobody has used it.
+    std::uint64_t memory_bytes = 0;
+  };
+  struct Doomed {
+    std::unique_ptr<ReadyChild> child;
+    std::string model;
+  };
+  struct Pool {
+    Recipe recipe;
+    std::list<Ready> ready;
+    std::uint32_t loading = 0;
+    std::uint32_t to_load = 0;  // Wanted and not begun.
+    std::uint32_t busy = 0;
+    std::uint32_t waiting = 0;   // Requests without a child.
+    std::uint32_t evicting = 0;  // Killed and not gone yet.
+    base::SteadyTime last_asked;
+    std::deque<base::SteadyTime> asked;  // Lately, for the rate.
+    std::chrono::steady_clock::duration load_time{0};
+    std::uint64_t memory_bytes = 0;  // Of one child, measured when the first was ready.
+    int failures = 0;                // In a row.
+    base::SteadyTime retry_at;
+    std::optional<absl::StatusOr<inference::Failure>> failure;  // The last one.
+    std::uint64_t generation = 0;                               // Counts loads that ended.
+  };
+
+  void Build(std::stop_token stop);
+  // The following are called with the mutex held.
+  Pool& PoolFor(const Recipe& recipe);
+  void Want(Pool& pool);
+  std::uint32_t Wanted(const Pool& pool) const;
+  void Destroy(Pool& pool, std::list<Ready>::iterator which);
+  void Doom(Pool& pool, std::unique_ptr<ReadyChild> child);
+  void Sweep();
+  void KeepToBudget(const Pool& spared);
+  CacheState StateOf(const Pool& pool) const;
+
+  const Options options_;
+  const base::Clock& clock_;
+  mutable std::mutex mutex_;
+  std::condition_variable_any changed_;  // Work for builders, or news for borrowers.
+  std::map<std::string, Pool> pools_;    // By model.
+  std::vector<Doomed> doomed_;           // To be waited for by a builder.
+  std::vector<std::jthread> builders_;
+};
+
+}  // namespace ncn::executors

@@ -1,0 +1,155 @@
+#include "executors/ready_child.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/status_macros.h"
+#include "base/strings.h"
+
+namespace ncn::executors {
+
+using inference::Failure;
+using inference::FailureKind;
+using json = nlohmann::json;
+
+namespace {
+
+// Requests and loads have limits of their own; a cache evicts what nobody asks for long before.
+constexpr std::chrono::hours kLifetimeMax(24 * 365);
+
+std::string_view Name(WarmUp warm_up) {
+  switch (warm_up) {
+    case WarmUp::kFull:
+      return "full";
+    case WarmUp::kSmall:
+      return "small";
+    case WarmUp::kNone:
+      break;
+  }
+  return "none";
+}
+
+Failure NotReadable(const absl::Status& status) {
+  return {FailureKind::kExecutorProtocol,
+          base::StrCat("the executor's answer cannot be read: ", base::ToStd(status.message())),
+          "Do not trust the model or its executor: they have tampered with the conversation."};
+}
+
+}  // namespace
+
+ReadyChild::ReadyChild(std::shared_ptr<sandbox::Zygote> zygote,
+                       std::unique_ptr<sandbox::SandboxedProcess> process, base::UniqueFd socket,
+                       std::uint64_t output_bytes_max)
+    : zygote_(std::move(zygote)),
+      process_(std::move(process)),
+      conversation_(std::move(socket)),
+      output_bytes_max_(output_bytes_max),
+      outcome_(absl::UnknownError("still running")),
+      waiter_([this] {
+        outcome_ = process_->Wait({});
+        ended_ = true;
+      }) {}
+
+ReadyChild::~ReadyChild() { process_->Kill(); }
+
+void ReadyChild::Kill() { process_->Kill(); }
+
+bool ReadyChild::usable() const { return !dead_ && !ended_ && !conversation_.Disturbed(); }
+
+absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ReadyChild::Start(
+    std::shared_ptr<sandbox::Zygote> zygote, const sandbox::SandboxPolicy& policy,
+    const LoadOrder& order, base::SteadyTime deadline, std::stop_token stop) {
+  ASSIGN_OR_RETURN(Conversation::Ends ends, Conversation::MakeEnds());
+  sandbox::SandboxCommand command;
+  command.argv = {order.script};
+  command.stdin_fd = ends.theirs.get();
+  command.lifetime = kLifetimeMax;
+  ASSIGN_OR_RETURN(auto process, zygote->children().Start(policy, std::move(command)));
+  ends.theirs.reset();
+  RETURN_IF_ERROR(process->Verify());
+  RETURN_IF_ERROR(process->Release());
+  std::unique_ptr<ReadyChild> child(new ReadyChild(std::move(zygote), std::move(process),
+                                                   std::move(ends.ours), order.output_bytes_max));
+  const json header = {{"do", "load"},
+                       {"script", order.script},
+                       {"model", order.model},
+                       {"threads", order.threads},
+                       {"warm_up", Name(order.warm_up)}};
+  auto exchanged =
+      child->Exchange(header.dump(), "", std::chrono::steady_clock::now(), deadline, stop);
+  if (auto* failure = std::get_if<Failure>(&exchanged)) return std::move(*failure);
+  const auto report = ParseExecutorReport(std::get<Frame>(exchanged).header);
+  if (!report.ok()) return NotReadable(report.status());
+  if (report->failure) return *report->failure;
+  if (!report->ready) return NotReadable(absl::InvalidArgumentError("it does not say \"ready\""));
+  child->load_steps_ = report->steps;
+  return child;
+}
+
+std::variant<ExecutorAnswer, Failure> ReadyChild::Answer(const inference::InferenceRequest& request,
+                                                         base::SteadyTime since,
+                                                         base::SteadyTime deadline,
+                                                         std::stop_token stop) {
+  json header = {{"do", "run"},
+                 {"content_type", request.input.content_type},
+                 {"accept", request.accept},
+                 {"request_id", request.id.value()},
+                 {"seed", nullptr},
+                 {"output_bytes_max", output_bytes_max_}};
+  if (request.seed) header["seed"] = *request.seed;
+  auto exchanged = Exchange(header.dump(), request.input.bytes, since, deadline, stop);
+  ++answered_;
+  if (auto* failure = std::get_if<Failure>(&exchanged)) return std::move(*failure);
+  auto& frame = std::get<Frame>(exchanged);
+  auto report = ParseExecutorReport(frame.header);
+  if (!report.ok()) {
+    dead_ = true;
+    return NotReadable(report.status());
+  }
+  return ReadAnswer(*std::move(report), std::move(frame.body), request);
+}
+
+std::variant<Frame, Failure> ReadyChild::Exchange(std::string_view header, std::string_view body,
+                                                  base::SteadyTime since, base::SteadyTime deadline,
+                                                  std::stop_token stop) {
+  // The child's end wakes whoever waits for the conversation.
+  const std::stop_callback on_stop(stop, [this] { process_->Kill(); });
+  const absl::Status sent = conversation_.Send(header, body, deadline);
+  // Even a child that read nothing may have said why.
+  auto frame =
+      absl::IsDeadlineExceeded(sent) ? sent : conversation_.Receive(output_bytes_max_, deadline);
+  if (frame.ok()) return *std::move(frame);
+  dead_ = true;
+  if (absl::IsDeadlineExceeded(frame.status())) {
+    process_->Kill();
+    sandbox::SandboxOutcome late;
+    late.kind = sandbox::OutcomeKind::kTimedOut;
+    late.limit_wall = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - since);
+    return ReadEnd(late);
+  }
+  return WhyEnded(frame.status(), stop.stop_requested());
+}
+
+Failure ReadyChild::WhyEnded(const absl::Status& why, bool stopped) {
+  process_->Kill();
+  waiter_.join();
+  if (stopped) {
+    return {FailureKind::kCancelled, "the request was cancelled while it was executed", ""};
+  }
+  if (absl::IsResourceExhausted(why)) {
+    return {FailureKind::kOutputTooLarge, "the output is larger than the limit",
+            "Ask for fewer outputs, or raise --max-message-mb on the node."};
+  }
+  if (absl::IsInvalidArgument(why)) return NotReadable(why);
+  if (!outcome_.ok()) {
+    return {FailureKind::kSandboxUnavailable,
+            base::StrCat("Sandbox execution failed: ", base::ToStd(outcome_.status().message())),
+            "Send the request again."};
+  }
+  if (outcome_->kind == sandbox::OutcomeKind::kKilled) {
+    return {FailureKind::kExecutorProtocol, "the executor ended the conversation without an answer",
+            "Correct the executor script; python_executors/README.md describes the contracts."};
+  }
+  return ReadEnd(*outcome_);
+}
+
+}  // namespace ncn::executors

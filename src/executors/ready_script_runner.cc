@@ -1,0 +1,164 @@
+#include "executors/ready_script_runner.h"
+
+#include <algorithm>
+
+#include "base/logging.h"
+#include "base/status_macros.h"
+#include "base/strings.h"
+#include "executors/execution_policy.h"
+
+namespace ncn::executors {
+
+using inference::Failure;
+using inference::FailureKind;
+using std::chrono::duration_cast;
+using std::chrono::microseconds;
+
+std::string_view Name(Isolation isolation) {
+  switch (isolation) {
+    case Isolation::kRequest:
+      return "request";
+    case Isolation::kTenant:
+      return "tenant";
+    case Isolation::kCold:
+      return "cold";
+  }
+  return "";
+}
+
+std::optional<Isolation> IsolationFromName(std::string_view name) {
+  for (const Isolation level : {Isolation::kRequest, Isolation::kTenant, Isolation::kCold}) {
+    if (Name(level) == name) return level;
+  }
+  return std::nullopt;
+}
+
+ReadyScriptRunner::ReadyScriptRunner(Zygotes& zygotes, ScriptRunner& cold,
+                                     sandbox::SandboxMode mode, RuntimeEnvironment environment,
+                                     std::filesystem::path executors_path, Options options,
+                                     const base::Clock& clock)
+    : zygotes_(zygotes),
+      cold_(cold),
+      mode_(mode),
+      environment_(std::move(environment)),
+      executors_path_(std::move(executors_path)),
+      options_(std::move(options)),
+      clock_(clock),
+      cache_(options_.cache, clock) {}
+
+Isolation ReadyScriptRunner::LevelOf(const ScriptTask& task) const {
+  const auto own = options_.isolation_of.find(task.model.id.value());
+  const Isolation level = own != options_.isolation_of.end() ? own->second : options_.isolation;
+  // Of a client that is not known there is no "same" one.
+  const bool known = !task.request.client_address.empty();
+  return level == Isolation::kTenant && !known ? Isolation::kRequest : level;
+}
+
+absl::StatusOr<Recipe> ReadyScriptRunner::RecipeFor(const models::Model& model,
+                                                    const ExecutorScript& script) {
+  ASSIGN_OR_RETURN(sandbox::SandboxPolicy policy,
+                   PolicyFor(environment_, executors_path_, model, options_.limits));
+  const auto time_limit = policy.limits().wall_clock;
+  LoadOrder order{.script = script.inside_path,
+                  .model = InsidePath(model),
+                  .threads = options_.threads,
+                  .output_bytes_max = policy.limits().output_bytes};
+  return Recipe{
+      .model = model.id.value(),
+      .version = base::StrCat(model.tree_sha256, " ", script.name, " ", script.sha256),
+      .policy_hash = policy.Hash(),
+      .make = [this, policy = std::move(policy), order = std::move(order), time_limit,
+               framework = FrameworkFor(model.format)](WarmUp warm_up, std::stop_token stop) mutable
+      -> absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> {
+        ASSIGN_OR_RETURN(auto zygote, zygotes_.Get(framework));
+        order.warm_up = warm_up;
+        return ReadyChild::Start(std::move(zygote), policy, order, clock_.SteadyNow() + time_limit,
+                                 std::move(stop));
+      }};
+}
+
+void ReadyScriptRunner::Preload(const models::Model& model, const ExecutorScript& script) {
+  const auto recipe = RecipeFor(model, script);
+  if (recipe.ok()) cache_.Preload(*recipe);
+}
+
+Outcome ReadyScriptRunner::Run(const ScriptTask& task) {
+  const Isolation level = LevelOf(task);
+  if (level == Isolation::kCold) return cold_.Run(task);
+  const base::SteadyTime began = clock_.SteadyNow();
+  const auto recipe = RecipeFor(task.model, task.script);
+  if (!recipe.ok()) return cold_.Run(task);  // Which tells what is wrong.
+  const std::string tenant = level == Isolation::kTenant ? task.request.client_address : "";
+  auto lent = cache_.Borrow(*recipe, tenant, task.deadline, task.stop);
+  if (absl::IsCancelled(lent.status())) {
+    return Failure{FailureKind::kCancelled, "the request was cancelled while it waited", ""};
+  }
+  if (absl::IsDeadlineExceeded(lent.status())) {
+    return Failure{FailureKind::kTimeout, std::string(lent.status().message()),
+                   "Allow the request more time, or preload the model."};
+  }
+  if (!lent.ok()) {
+    base::Log("executors")
+        .warn("no ready sandbox, a cold one instead: {}", base::ToStd(lent.status().message()));
+    Outcome outcome = cold_.Run(task);
+    if (auto* result = std::get_if<inference::InferenceResult>(&outcome)) {
+      result->record.notes.push_back(
+          base::StrCat("no ready sandbox: ", base::ToStd(lent.status().message())));
+    }
+    return outcome;
+  }
+  if (auto* failure = std::get_if<Failure>(&*lent)) return std::move(*failure);
+  return Ask(std::get<std::unique_ptr<ReadyChild>>(*std::move(lent)), task, level,
+             recipe->policy_hash, began);
+}
+
+Outcome ReadyScriptRunner::Ask(std::unique_ptr<ReadyChild> child, const ScriptTask& task,
+                               Isolation level, const std::string& policy_hash,
+                               base::SteadyTime began) {
+  const auto started_at = clock_.WallNow();
+  const base::SteadyTime asked = clock_.SteadyNow();
+  const microseconds cpu_before = child->UsageSoFar().cpu;
+  auto answer = child->Answer(task.request, began, task.deadline, task.stop);
+  const base::SteadyTime answered = clock_.SteadyNow();
+  const bool first = child->answered() == 1;
+  const auto give_back = [&] {
+    const bool again = level == Isolation::kTenant && child->usable() &&
+                       child->answered() < options_.tenant_requests_max;
+    cache_.Return(std::move(child), task.model.id.value(),
+                  again ? task.request.client_address : "");
+  };
+  if (auto* failure = std::get_if<Failure>(&answer)) {
+    give_back();
+    return std::move(*failure);
+  }
+  auto& [output, executor_steps] = std::get<ExecutorAnswer>(answer);
+  const sandbox::ResourceUsage usage = child->UsageSoFar();
+  std::vector<inference::StepTime> steps = {
+      {"ready sandbox", duration_cast<microseconds>(asked - began)}};
+  for (const inference::StepTime& step : executor_steps) {
+    if (step.step != "total")
+      steps.push_back({base::StrCat("executor ", step.step), step.duration});
+  }
+  steps.push_back({"executor round trip", duration_cast<microseconds>(answered - asked)});
+  inference::InferenceResult result{
+      .output = std::move(output),
+      .record = {.model_hash = task.model.sha256,
+                 .executor = task.script.name,
+                 .executor_hash = task.script.sha256,
+                 .image_digest = environment_.digest,
+                 .sandbox_mode = std::string(sandbox::Name(mode_)),
+                 .isolation = std::string(Name(level)),
+                 .policy_hash = policy_hash,
+                 .layers = child->layers(),
+                 .usage = {duration_cast<microseconds>(answered - asked), usage.cpu - cpu_before,
+                           usage.peak_memory_bytes},
+                 .started_at = started_at,
+                 .finished_at = clock_.WallNow(),
+                 .steps = std::move(steps),
+                 .notes = child->missing()}};
+  if (!first) result.record.notes.push_back("the sandbox served this client before");
+  give_back();
+  return result;
+}
+
+}  // namespace ncn::executors

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "executors/model_cache.h"
+#include "executors/script_runner.h"
+#include "executors/zygotes.h"
+
+namespace ncn::executors {
+
+// How far apart requests are kept.
+enum class Isolation {
+  kRequest,  // A new sandbox, made ahead, for each.
+  kTenant,   // A sandbox may serve the next request of the same client, never another's.
+  kCold,     // A new sandbox and a new interpreter for each.
+};
+std::string_view Name(Isolation isolation);
+std::optional<Isolation> IsolationFromName(std::string_view name);
+
+// Runs executor scripts in ready sandboxes, and where there are none in `cold` ones. Thread-safe.
+class ReadyScriptRunner final : public ScriptRunner {
+ public:
+  struct Options {
+    inference::ExecutionLimits limits;
+    std::uint32_t threads = 1;  // That one request may compute with.
+    Isolation isolation = Isolation::kRequest;
+    std::map<std::string, Isolation> isolation_of;  // Of single models, in place of that.
+    std::uint32_t tenant_requests_max = 1000;       // That one child serves at level kTenant.
+    ModelCache::Options cache;
+  };
+  // All but the options outlive the runner. `cold` runs what is not to be, or cannot be, run here.
+  ReadyScriptRunner(Zygotes& zygotes, ScriptRunner& cold, sandbox::SandboxMode mode,
+                    RuntimeEnvironment environment, std::filesystem::path executors_path,
+                    Options options, const base::Clock& clock);
+
+  Outcome Run(const ScriptTask& task) override;
+  // Begins to load a model before anybody asks for it.
+  void Preload(const models::Model& model, const ExecutorScript& script);
+  std::vector<CacheEntry> Entries() const { return cache_.Entries(); }
+
+ private:
+  Isolation LevelOf(const ScriptTask& task) const;
+  absl::StatusOr<Recipe> RecipeFor(const models::Model& model, const ExecutorScript& script);
+  Outcome Ask(std::unique_ptr<ReadyChild> child, const ScriptTask& task, Isolation level,
+              const std::string& policy_hash, base::SteadyTime began);
+
+  Zygotes& zygotes_;
+  ScriptRunner& cold_;
+  const sandbox::SandboxMode mode_;
+  const RuntimeEnvironment environment_;
+  const std::filesystem::path executors_path_;
+  const Options options_;
+  const base::Clock& clock_;
+  ModelCache cache_;
+};
+
+}  // namespace ncn::executors

@@ -1,0 +1,98 @@
+#include "executors/zygotes.h"
+
+#include <algorithm>
+
+#include "base/logging.h"
+#include "base/status_macros.h"
+#include "base/strings.h"
+#include "executors/execution_policy.h"
+#include "executors/executor_selector.h"
+
+namespace ncn::executors {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr char kLibraryInside[] = "/zygote/libncn_zygote.so";
+constexpr char kModelsInside[] = "/models";
+constexpr milliseconds kFirstPause{200};
+constexpr milliseconds kPauseMax{30'000};
+constexpr std::chrono::minutes kSound{1};  // Having lived so long, it starts afresh.
+constexpr std::uint32_t kProcessesMax = 4096;
+constexpr std::chrono::hours kForEver(24 * 365 * 10);
+
+}  // namespace
+
+std::string_view Name(Framework framework) {
+  return framework == Framework::kTorch ? "torch" : "onnxruntime";
+}
+
+Framework FrameworkFor(models::ModelFormat format) {
+  return format == models::ModelFormat::kOnnx ? Framework::kOnnxRuntime : Framework::kTorch;
+}
+
+Zygotes::Zygotes(sandbox::Sandbox& sandbox, RuntimeEnvironment environment, Options options,
+                 const base::Clock& clock)
+    : sandbox_(sandbox),
+      environment_(std::move(environment)),
+      options_(std::move(options)),
+      clock_(clock) {}
+
+absl::StatusOr<std::unique_ptr<sandbox::Zygote>> Zygotes::Start(Framework framework) const {
+  inference::ExecutionLimits limits = options_.limits;
+  // Its children's limits may not be above its own.
+  limits.cpu_time = kForEver;
+  limits.processes = std::max(limits.processes, kProcessesMax);
+  ASSIGN_OR_RETURN(const sandbox::SandboxPolicy policy,
+                   BasePolicy(environment_)
+                       .SetProfile(sandbox::SeccompProfile::kZygote)
+                       .AddReadOnly(options_.executors_path.native(), kExecutorsInside)
+                       .AddReadOnly(options_.models.native(), kModelsInside)
+                       .AddReadOnlyExecutable(options_.library.native(), kLibraryInside)
+                       .SetLimits(limits)
+                       .Build());
+  sandbox::SandboxCommand command{
+      .argv = {environment_.python, "-s", base::StrCat(kExecutorsInside, "/zygote.py"),
+               "--framework", std::string(Name(framework)), "--library", kLibraryInside,
+               "--requests", std::to_string(sandbox::kZygoteRequests), "--doorbell",
+               std::to_string(sandbox::kZygoteDoorbell)},
+      .environment = {"PATH=/usr/bin:/bin", "HOME=/work", "TMPDIR=/tmp", "LANG=C.UTF-8",
+                      "PYTHONDONTWRITEBYTECODE=1", "UCX_VFS_ENABLE=n", "UCX_LOG_LEVEL=fatal",
+                      base::StrCat("PYTHONPATH=", kExecutorsInside),
+                      // Fewer pages to copy the tables of at each fork.
+                      "GLIBC_TUNABLES=glibc.malloc.hugetlb=1"},
+      .lifetime = kForEver};
+  return sandbox_.StartZygote(policy, std::move(command));
+}
+
+absl::StatusOr<std::shared_ptr<sandbox::Zygote>> Zygotes::Get(Framework framework) {
+  return slots_[static_cast<std::size_t>(framework)].With(
+      [&](Slot& slot) -> absl::StatusOr<std::shared_ptr<sandbox::Zygote>> {
+        if (slot.zygote != nullptr && slot.zygote->alive()) return slot.zygote;
+        const base::SteadyTime now = clock_.SteadyNow();
+        if (slot.zygote != nullptr) {
+          slot.deaths = now - slot.started_at >= kSound ? 1 : slot.deaths + 1;
+          slot.retry_at = now + std::min(kPauseMax, kFirstPause * (1 << std::min(slot.deaths, 8)));
+          slot.zygote.reset();
+        }
+        if (now < slot.retry_at) {
+          return absl::UnavailableError(
+              base::StrCat("the ", Name(framework), " zygote has ended ", slot.deaths,
+                           " times in a row; it is started again in ",
+                           std::chrono::ceil<milliseconds>(slot.retry_at - now).count(), " ms"));
+        }
+        auto started = Start(framework);
+        if (!started.ok()) {
+          slot.retry_at =
+              now + std::min(kPauseMax, kFirstPause * (1 << std::min(++slot.deaths, 8)));
+          return started.status();
+        }
+        slot.zygote = *std::move(started);
+        slot.started_at = now;
+        base::Log("executors")
+            .info("{} zygote started, pid {}", Name(framework), slot.zygote->pid());
+        return slot.zygote;
+      });
+}
+
+}  // namespace ncn::executors

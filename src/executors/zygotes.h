@@ -1,0 +1,61 @@
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "base/clock.h"
+#include "base/synchronized.h"
+#include "executors/runtime_environment.h"
+#include "inference/limits.h"
+#include "models/model_format.h"
+#include "sandbox/sandbox.h"
+
+namespace ncn::executors {
+
+// What a zygote has imported before it forks. Not together: torch and onnxruntime of one process
+// get into each other's way.
+enum class Framework { kTorch, kOnnxRuntime };
+std::string_view Name(Framework framework);
+// The one that runs models of this format.
+Framework FrameworkFor(models::ModelFormat format);
+
+// The node's zygotes, one for each framework: started, and started again when one dies, with a
+// pause that doubles. Thread-safe.
+class Zygotes {
+ public:
+  struct Options {
+    std::filesystem::path executors_path;
+    std::filesystem::path library;  // libncn_zygote.so
+    std::filesystem::path models;   // The folder whose models children may show.
+    inference::ExecutionLimits limits;
+  };
+  // `sandbox` and `clock` outlive the zygotes.
+  Zygotes(sandbox::Sandbox& sandbox, RuntimeEnvironment environment, Options options,
+          const base::Clock& clock);
+
+  // The zygote, which may still be importing: a child then takes until it is done. Unavailable,
+  // with the time of the next try, after one that has just died; any error of Sandbox::StartZygote.
+  absl::StatusOr<std::shared_ptr<sandbox::Zygote>> Get(Framework framework);
+
+ private:
+  struct Slot {
+    std::shared_ptr<sandbox::Zygote> zygote;
+    base::SteadyTime started_at;
+    base::SteadyTime retry_at;
+    int deaths = 0;  // In a row.
+  };
+
+  absl::StatusOr<std::unique_ptr<sandbox::Zygote>> Start(Framework framework) const;
+
+  sandbox::Sandbox& sandbox_;
+  const RuntimeEnvironment environment_;
+  const Options options_;
+  const base::Clock& clock_;
+  std::array<base::Synchronized<Slot>, 2> slots_;  // By framework.
+};
+
+}  // namespace ncn::executors
