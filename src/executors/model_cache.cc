@@ -84,7 +84,7 @@ std::uint32_t ModelCache::Wanted(const Pool& pool) const {
                                     [&](base::SteadyTime at) { return now - at < kRateWindow; });
   const double rate =
       static_cast<double>(recent) / std::chrono::duration<double>(kRateWindow).count();
-  const double during = std::ceil(rate * std::chrono::duration<double>(pool.load_time).count());
+  const double during = std::round(rate * std::chrono::duration<double>(pool.load_time).count());
   const auto wanted = static_cast<std::uint32_t>(1 + std::min(during, 1e6));
   return std::clamp(std::max(wanted, pool.waiting), 1u, options_.children_max);
 }

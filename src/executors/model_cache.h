@@ -45,7 +45,7 @@ struct Recipe {
   std::string model;        // Its name.
   std::string version;      // Anything of which a change makes the children that there are stale.
   std::string policy_hash;  // Of the sandbox policy that it is run under.
-  // Makes a child; Status and Failure as of ReadyChild::Start. Called on threads of the cache.
+  // Makes a child; Status and Failure as of ZygoteChild::Start. Called on threads of the cache.
   std::function<absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, inference::Failure>>(
       WarmUp, std::stop_token)>
       make;

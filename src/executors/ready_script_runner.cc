@@ -6,6 +6,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "executors/execution_policy.h"
+#include "executors/zygote_child.h"
 
 namespace ncn::executors {
 
@@ -72,8 +73,8 @@ absl::StatusOr<Recipe> ReadyScriptRunner::RecipeFor(const models::Model& model,
       -> absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> {
         ASSIGN_OR_RETURN(auto zygote, zygotes_.Get(framework));
         order.warm_up = warm_up;
-        return ReadyChild::Start(std::move(zygote), policy, order, clock_.SteadyNow() + time_limit,
-                                 std::move(stop));
+        return ZygoteChild::Start(std::move(zygote), policy, order, clock_.SteadyNow() + time_limit,
+                                  std::move(stop));
       }};
 }
 

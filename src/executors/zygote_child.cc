@@ -1,4 +1,4 @@
-#include "executors/ready_child.h"
+#include "executors/zygote_child.h"
 
 #include <nlohmann/json.hpp>
 
@@ -36,9 +36,9 @@ Failure NotReadable(const absl::Status& status) {
 
 }  // namespace
 
-ReadyChild::ReadyChild(std::shared_ptr<sandbox::Zygote> zygote,
-                       std::unique_ptr<sandbox::SandboxedProcess> process, base::UniqueFd socket,
-                       std::uint64_t output_bytes_max)
+ZygoteChild::ZygoteChild(std::shared_ptr<sandbox::Zygote> zygote,
+                         std::unique_ptr<sandbox::SandboxedProcess> process, base::UniqueFd socket,
+                         std::uint64_t output_bytes_max)
     : zygote_(std::move(zygote)),
       process_(std::move(process)),
       conversation_(std::move(socket)),
@@ -49,13 +49,13 @@ ReadyChild::ReadyChild(std::shared_ptr<sandbox::Zygote> zygote,
         ended_ = true;
       }) {}
 
-ReadyChild::~ReadyChild() { process_->Kill(); }
+ZygoteChild::~ZygoteChild() { process_->Kill(); }
 
-void ReadyChild::Kill() { process_->Kill(); }
+void ZygoteChild::Kill() { process_->Kill(); }
 
-bool ReadyChild::usable() const { return !dead_ && !ended_ && !conversation_.Disturbed(); }
+bool ZygoteChild::usable() const { return !dead_ && !ended_ && !conversation_.Disturbed(); }
 
-absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ReadyChild::Start(
+absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ZygoteChild::Start(
     std::shared_ptr<sandbox::Zygote> zygote, const sandbox::SandboxPolicy& policy,
     const LoadOrder& order, base::SteadyTime deadline, std::stop_token stop) {
   ASSIGN_OR_RETURN(Conversation::Ends ends, Conversation::MakeEnds());
@@ -67,8 +67,8 @@ absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ReadyChild::S
   ends.theirs.reset();
   RETURN_IF_ERROR(process->Verify());
   RETURN_IF_ERROR(process->Release());
-  std::unique_ptr<ReadyChild> child(new ReadyChild(std::move(zygote), std::move(process),
-                                                   std::move(ends.ours), order.output_bytes_max));
+  std::unique_ptr<ZygoteChild> child(new ZygoteChild(std::move(zygote), std::move(process),
+                                                     std::move(ends.ours), order.output_bytes_max));
   const json header = {{"do", "load"},
                        {"script", order.script},
                        {"model", order.model},
@@ -81,14 +81,12 @@ absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ReadyChild::S
   if (!report.ok()) return NotReadable(report.status());
   if (report->failure) return *report->failure;
   if (!report->ready) return NotReadable(absl::InvalidArgumentError("it does not say \"ready\""));
-  child->load_steps_ = report->steps;
   return child;
 }
 
-std::variant<ExecutorAnswer, Failure> ReadyChild::Answer(const inference::InferenceRequest& request,
-                                                         base::SteadyTime since,
-                                                         base::SteadyTime deadline,
-                                                         std::stop_token stop) {
+std::variant<ExecutorAnswer, Failure> ZygoteChild::Answer(
+    const inference::InferenceRequest& request, base::SteadyTime since, base::SteadyTime deadline,
+    std::stop_token stop) {
   json header = {{"do", "run"},
                  {"content_type", request.input.content_type},
                  {"accept", request.accept},
@@ -108,9 +106,10 @@ std::variant<ExecutorAnswer, Failure> ReadyChild::Answer(const inference::Infere
   return ReadAnswer(*std::move(report), std::move(frame.body), request);
 }
 
-std::variant<Frame, Failure> ReadyChild::Exchange(std::string_view header, std::string_view body,
-                                                  base::SteadyTime since, base::SteadyTime deadline,
-                                                  std::stop_token stop) {
+std::variant<Frame, Failure> ZygoteChild::Exchange(std::string_view header, std::string_view body,
+                                                   base::SteadyTime since,
+                                                   base::SteadyTime deadline,
+                                                   std::stop_token stop) {
   // The child's end wakes whoever waits for the conversation.
   const std::stop_callback on_stop(stop, [this] { process_->Kill(); });
   const absl::Status sent = conversation_.Send(header, body, deadline);
@@ -129,7 +128,7 @@ std::variant<Frame, Failure> ReadyChild::Exchange(std::string_view header, std::
   return WhyEnded(frame.status(), stop.stop_requested());
 }
 
-Failure ReadyChild::WhyEnded(const absl::Status& why, bool stopped) {
+Failure ZygoteChild::WhyEnded(const absl::Status& why, bool stopped) {
   process_->Kill();
   waiter_.join();
   if (stopped) {

@@ -1,0 +1,248 @@
+#include "executors/model_cache.h"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <random>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace ncn::executors {
+namespace {
+
+using inference::Failure;
+using inference::FailureKind;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using Made = absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>>;
+
+struct Counts {
+  std::atomic<int> made = 0, alive = 0;
+};
+
+class FakeChild final : public ReadyChild {
+ public:
+  FakeChild(Counts& counts, int number) : counts_(counts), number_(number) {
+    ++counts_.made;
+    ++counts_.alive;
+  }
+  ~FakeChild() override { --counts_.alive; }
+  std::variant<ExecutorAnswer, Failure> Answer(const inference::InferenceRequest&, base::SteadyTime,
+                                               base::SteadyTime, std::stop_token) override {
+    ++answered_;
+    return ExecutorAnswer{};
+  }
+  void Kill() override { killed_ = true; }
+  bool usable() const override { return !killed_; }
+  int pid() const override { return ::getpid(); }
+  std::uint32_t answered() const override { return answered_; }
+  sandbox::ResourceUsage UsageSoFar() const override { return {}; }
+  std::vector<std::string> layers() const override { return {}; }
+  std::vector<std::string> missing() const override { return {}; }
+  int number() const { return number_; }
+
+ private:
+  Counts& counts_;
+  const int number_;
+  std::uint32_t answered_ = 0;
+  std::atomic<bool> killed_ = false;
+};
+
+class ModelCacheTest : public ::testing::Test {
+ protected:
+  Recipe Good(const std::string& model, const std::string& version = "1",
+              milliseconds time = milliseconds(0)) {
+    return {.model = model,
+            .version = version,
+            .policy_hash = "",
+            .make = [this, time](WarmUp, std::stop_token) -> Made {
+              std::this_thread::sleep_for(time);
+              return std::make_unique<FakeChild>(counts_, counts_.made);
+            }};
+  }
+  ModelCache::Lent Borrow(ModelCache& cache, const Recipe& recipe, const std::string& tenant = "",
+                          std::chrono::milliseconds time = seconds(30)) {
+    return cache.Borrow(recipe, tenant, std::chrono::steady_clock::now() + time, {});
+  }
+  static int NumberOf(const ReadyChild& child) {
+    return static_cast<const FakeChild&>(child).number();
+  }
+  static std::unique_ptr<ReadyChild> Take(ModelCache::Lent lent) {
+    EXPECT_TRUE(lent.ok()) << lent.status();
+    return std::get<std::unique_ptr<ReadyChild>>(*std::move(lent));
+  }
+  // Waits for what builders bring about.
+  template <typename F>
+  static bool Eventually(F&& condition) {
+    const auto deadline = std::chrono::steady_clock::now() + seconds(30);
+    while (!condition()) {
+      if (std::chrono::steady_clock::now() > deadline) return false;
+      std::this_thread::sleep_for(milliseconds(1));
+    }
+    return true;
+  }
+  static CacheEntry EntryOf(const ModelCache& cache, const std::string& model) {
+    for (const CacheEntry& entry : cache.Entries()) {
+      if (entry.model == model) return entry;
+    }
+    return {};
+  }
+
+  Counts counts_;
+  const base::Clock& clock_ = base::Clock::System();
+};
+
+TEST_F(ModelCacheTest, MakesTheNextOneAheadAndNeverLendsOneTwice) {
+  ModelCache cache({}, clock_);
+  std::set<int> seen;
+  for (int i = 0; i < 20; ++i) {
+    auto child = Take(Borrow(cache, Good("m")));
+    EXPECT_TRUE(seen.insert(NumberOf(*child)).second);
+    cache.Return(std::move(child), "m");
+  }
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready >= 1; }));
+  EXPECT_EQ(EntryOf(cache, "m").state, CacheState::kReady);
+}
+
+TEST_F(ModelCacheTest, LeavesNothingAliveAtItsEnd) {
+  {
+    ModelCache cache({}, clock_);
+    cache.Preload(Good("a"));
+    cache.Return(Take(Borrow(cache, Good("b"))), "b");
+  }
+  EXPECT_EQ(counts_.alive, 0);
+}
+
+TEST_F(ModelCacheTest, ATenantMeetsItsOwnChildAgainAndNobodyElseDoes) {
+  ModelCache cache({}, clock_);
+  auto child = Take(Borrow(cache, Good("m"), "alice"));
+  const int number = NumberOf(*child);
+  cache.Return(std::move(child), "m", "alice");
+  auto others = Take(Borrow(cache, Good("m"), "bob"));
+  EXPECT_NE(NumberOf(*others), number);
+  auto nobodys = Take(Borrow(cache, Good("m")));
+  EXPECT_NE(NumberOf(*nobodys), number);
+  auto again = Take(Borrow(cache, Good("m"), "alice"));
+  EXPECT_EQ(NumberOf(*again), number);
+  for (auto* c : {&others, &nobodys, &again}) cache.Return(std::move(*c), "m");
+}
+
+TEST_F(ModelCacheTest, AFailureIsTheModelsOwnAndIsNotTriedAtOnceAgain) {
+  ModelCache cache({}, clock_);
+  std::atomic<int> tries = 0;
+  const Recipe bad{.model = "bad",
+                   .version = "1",
+                   .policy_hash = "",
+                   .make = [&](WarmUp, std::stop_token) -> Made {
+                     ++tries;
+                     return Failure{FailureKind::kModelInvalid, "no good", ""};
+                   }};
+  for (int i = 0; i < 5; ++i) {
+    const auto lent = Borrow(cache, bad);
+    ASSERT_TRUE(lent.ok());
+    EXPECT_EQ(std::get<Failure>(*lent).message, "no good");
+  }
+  EXPECT_EQ(tries, 1);
+  const CacheEntry entry = EntryOf(cache, "bad");
+  EXPECT_EQ(entry.state, CacheState::kQuarantined);
+  EXPECT_EQ(entry.reason, "no good");
+  EXPECT_GT(entry.retry_after.count(), 0);
+  // A corrected file is another version.
+  cache.Return(Take(Borrow(cache, {"bad", "2", "", Good("bad").make})), "bad");
+}
+
+TEST_F(ModelCacheTest, AStatusReachesWhoWaits) {
+  ModelCache cache({}, clock_);
+  const Recipe none{
+      .model = "m", .version = "1", .policy_hash = "", .make = [](WarmUp, std::stop_token) -> Made {
+        return absl::UnavailableError("no zygote");
+      }};
+  EXPECT_TRUE(absl::IsUnavailable(Borrow(cache, none).status()));
+}
+
+TEST_F(ModelCacheTest, ARequestGivesUpAtItsDeadlineAndWhenItIsStopped) {
+  ModelCache cache({}, clock_);
+  const Recipe slow = Good("m", "1", milliseconds(300));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(Borrow(cache, slow, "", milliseconds(10)).status()));
+  std::stop_source stop;
+  std::jthread stopper([&] { stop.request_stop(); });
+  EXPECT_TRUE(absl::IsCancelled(cache
+                                    .Borrow(Good("n", "1", milliseconds(300)), "",
+                                            std::chrono::steady_clock::now() + seconds(30),
+                                            stop.get_token())
+                                    .status()));
+  // What was begun is there for the next.
+  cache.Return(Take(Borrow(cache, slow)), "m");
+}
+
+TEST_F(ModelCacheTest, AChangedFileIsNoticedAndTheOldChildrenGo) {
+  ModelCache cache({}, clock_);
+  auto old = Take(Borrow(cache, Good("m", "1")));
+  ASSERT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 1; }));
+  auto fresh = Take(Borrow(cache, Good("m", "2")));
+  EXPECT_GT(NumberOf(*fresh), 1);
+  EXPECT_TRUE(old->usable());  // Who runs on the old one finishes.
+  cache.Return(std::move(old), "m");
+  cache.Return(std::move(fresh), "m");
+}
+
+TEST_F(ModelCacheTest, WhatNobodyAsksForGoesAndWhatIsPinnedStays) {
+  ModelCache cache({.time_to_live = milliseconds(50), .pinned = {"kept"}}, clock_);
+  cache.Preload(Good("gone"));
+  cache.Preload(Good("kept"));
+  EXPECT_TRUE(Eventually([&] { return counts_.made >= 2; }));
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "gone").state == CacheState::kCold; }));
+  EXPECT_EQ(EntryOf(cache, "kept").ready, 1u);
+}
+
+TEST_F(ModelCacheTest, ShortMemoryTakesTheLeastRecentlyAskedFor) {
+  // Each child counts as this process, which is larger than the budget.
+  ModelCache cache({.memory_bytes = 1}, clock_);
+  cache.Preload(Good("first"));
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "first").ready == 1; }));
+  cache.Preload(Good("second"));
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "second").ready == 1; }));
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "first").ready == 0; }));
+}
+
+TEST_F(ModelCacheTest, AChildThatDiesWhileItWaitsIsReplaced) {
+  ModelCache cache({}, clock_);
+  cache.Preload(Good("m"));
+  ASSERT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 1; }));
+  auto child = Take(Borrow(cache, Good("m"), "alice"));
+  cache.Return(std::move(child), "m", "alice");
+  auto again = Take(Borrow(cache, Good("m"), "alice"));
+  again->Kill();
+  cache.Return(std::move(again), "m", "alice");
+  auto other = Take(Borrow(cache, Good("m"), "alice"));
+  EXPECT_TRUE(other->usable());
+  cache.Return(std::move(other), "m");
+}
+
+TEST_F(ModelCacheTest, ManyThreadsOnManyModels) {
+  ModelCache cache({.memory_bytes = 1, .builders = 3}, clock_);
+  std::atomic<int> answered = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 6; ++t) {
+      threads.emplace_back([&, t] {
+        std::mt19937 random(static_cast<unsigned>(t));
+        for (int i = 0; i < 100; ++i) {
+          const std::string model = std::string("m") + static_cast<char>('0' + random() % 5);
+          const std::string tenant = random() % 2 == 0 ? "alice" : "";
+          auto lent = Borrow(cache, Good(model, random() % 20 == 0 ? "2" : "1"), tenant);
+          if (!lent.ok()) continue;
+          auto child = std::get<std::unique_ptr<ReadyChild>>(*std::move(lent));
+          EXPECT_TRUE(child->usable());
+          ++answered;
+          cache.Return(std::move(child), model, tenant);
+        }
+      });
+    }
+  }
+  EXPECT_EQ(answered, 600);
+}
+
+}  // namespace
+}  // namespace ncn::executors

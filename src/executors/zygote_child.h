@@ -1,0 +1,70 @@
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <variant>
+
+#include "base/clock.h"
+#include "executors/conversation.h"
+#include "executors/ready_child.h"
+#include "sandbox/sandbox.h"
+
+namespace ncn::executors {
+
+// What a child is to load.
+struct LoadOrder {
+  std::string script;  // Inside paths.
+  std::string model;
+  std::uint32_t threads = 1;
+  WarmUp warm_up = WarmUp::kFull;
+  std::uint64_t output_bytes_max = 0;
+};
+
+// A zygote's child. Destruction waits until it is gone.
+class ZygoteChild final : public ReadyChild {
+ public:
+  // Forks a child, verifies it from outside, lets it load and waits until it says that it is ready.
+  // A model that cannot be loaded, a limit or a violation is a Failure; what keeps any child from
+  // being made, a Status.
+  static absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, inference::Failure>> Start(
+      std::shared_ptr<sandbox::Zygote> zygote, const sandbox::SandboxPolicy& policy,
+      const LoadOrder& order, base::SteadyTime deadline, std::stop_token stop);
+  ~ZygoteChild() override;
+
+  std::variant<ExecutorAnswer, inference::Failure> Answer(
+      const inference::InferenceRequest& request, base::SteadyTime since, base::SteadyTime deadline,
+      std::stop_token stop) override;
+  void Kill() override;
+  bool usable() const override;
+  int pid() const override { return process_->pid(); }
+  std::uint32_t answered() const override { return answered_; }
+  sandbox::ResourceUsage UsageSoFar() const override { return process_->UsageSoFar(); }
+  std::vector<std::string> layers() const override { return process_->layers(); }
+  std::vector<std::string> missing() const override { return process_->missing(); }
+
+ private:
+  ZygoteChild(std::shared_ptr<sandbox::Zygote> zygote,
+              std::unique_ptr<sandbox::SandboxedProcess> process, base::UniqueFd socket,
+              std::uint64_t output_bytes_max);
+
+  // A frame, or why there is none: kills the child in that case and reads its outcome.
+  std::variant<Frame, inference::Failure> Exchange(std::string_view header, std::string_view body,
+                                                   base::SteadyTime since,
+                                                   base::SteadyTime deadline, std::stop_token stop);
+  inference::Failure WhyEnded(const absl::Status& why, bool stopped);
+
+  const std::shared_ptr<sandbox::Zygote> zygote_;  // Outlives the process.
+  const std::unique_ptr<sandbox::SandboxedProcess> process_;
+  Conversation conversation_;
+  const std::uint64_t output_bytes_max_;
+  std::uint32_t answered_ = 0;
+  bool dead_ = false;
+  absl::StatusOr<sandbox::SandboxOutcome> outcome_;  // Written by the waiter before it ends.
+  std::atomic<bool> ended_ = false;
+  std::jthread waiter_;
+};
+
+}  // namespace ncn::executors
