@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <map>
@@ -18,6 +19,7 @@
 #include <thread>
 
 #include "base/files.h"
+#include "base/logging.h"
 #include "base/sha256.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
@@ -60,7 +62,7 @@ double BusySeconds() {
   return (user + nice + system + irq + soft) / static_cast<double>(::sysconf(_SC_CLK_TCK));
 }
 
-executors::Outcome Ask(Rig& rig, const std::string& bytes, const std::string& type, int number) {
+executors::Outcome Ask(Rig& rig, const std::string& bytes, const std::string& type) {
   const inference::InferenceRequest request{
       .id = *inference::RequestId::Parse("bench"),
       .model = rig.model.id,
@@ -73,9 +75,9 @@ executors::Outcome Ask(Rig& rig, const std::string& bytes, const std::string& ty
                          .stop = {}});
 }
 
-json RunOnce(Rig& rig, const std::string& bytes, const std::string& type, int number) {
+json RunOnce(Rig& rig, const std::string& bytes, const std::string& type) {
   const auto began = std::chrono::steady_clock::now();
-  const executors::Outcome outcome = Ask(rig, bytes, type, number);
+  const executors::Outcome outcome = Ask(rig, bytes, type);
   json line = {{"ms", Milliseconds(std::chrono::steady_clock::now() - began).count()}};
   if (const auto* failure = std::get_if<inference::Failure>(&outcome)) {
     line["ok"] = false;
@@ -103,11 +105,10 @@ json Saturate(Rig& rig, const std::string& bytes, const std::string& type, doubl
   {
     std::vector<std::jthread> threads;
     for (int t = 0; t < in_flight; ++t) {
-      threads.emplace_back([&, t] {
-        for (int i = 0; std::chrono::steady_clock::now() < end; ++i) {
+      threads.emplace_back([&] {
+        while (std::chrono::steady_clock::now() < end) {
           const auto asked = std::chrono::steady_clock::now();
-          const bool ok = std::holds_alternative<inference::InferenceResult>(
-              Ask(rig, bytes, type, 1'000'000 * (t + 1) + i));
+          const bool ok = std::holds_alternative<inference::InferenceResult>(Ask(rig, bytes, type));
           const double taken = Milliseconds(std::chrono::steady_clock::now() - asked).count();
           const std::lock_guard lock(mutex);
           ok ? latencies.push_back(taken) : static_cast<void>(++failed);
@@ -139,6 +140,7 @@ json Stats(Rig& rig) {
     line = {{"children", entry.ready},
             {"state", executors::Name(entry.state)},
             {"memory_bytes", entry.memory_bytes},
+            {"private_bytes_per_child", entry.private_bytes},
             {"load_ms", entry.load_time.count()}};
   }
   return line;
@@ -152,7 +154,6 @@ void Answer(const json& line) {
 absl::Status Serve(Rig& rig) {
   std::printf("ready\n");
   std::fflush(stdout);
-  int number = 0;
   for (std::string text; std::getline(std::cin, text);) {
     std::istringstream words(text);
     std::string word, path, type;
@@ -165,13 +166,16 @@ absl::Status Serve(Rig& rig) {
     }
     ASSIGN_OR_RETURN(const std::string bytes, base::ReadFile(path, kInputBytesMax));
     Answer(word == "saturate" ? Saturate(rig, bytes, type, duration, in_flight)
-                              : RunOnce(rig, bytes, type, ++number));
+                              : RunOnce(rig, bytes, type));
   }
   return absl::OkStatus();
 }
 
 absl::Status Main(const std::string& folder, const std::string& name,
                   const std::string& level_name) {
+  if (const char* filter = std::getenv("COMPUTE_NODE_LOG")) {
+    RETURN_IF_ERROR(base::ConfigureLogging(filter));
+  }
   ASSIGN_OR_RETURN(auto sandbox, sandbox::CreateSandbox({.launcher_path = NCN_LAUNCHER}));
   const base::Clock& clock = base::Clock::System();
   const std::filesystem::path scripts = NCN_EXECUTORS;

@@ -9,7 +9,7 @@ process when the node has closed `requests`. Exit status: 0 then, 1 when this pr
 cannot be forked safely, 2 for wrong arguments.
 
 A fork copies the thread that calls it and no other, so this process may have one
-thread only. It never computes: that would start a framework's threads.
+thread only. It computes with one, too: more would start a framework's threads.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from ncn_executor.threads import count_threads, prepare_to_fork, use_threads
@@ -59,13 +60,13 @@ def import_everything(framework: str) -> None:
     for name in _MODULES:
         importlib.import_module(name)
     if framework == "torch":
-        from ncn_executor.backends.torch_backend import import_torch
+        from ncn_executor.backends.torch_backend import import_torch, rehearse
 
         import_torch(1)
         for name in _TORCH_MODULES:
             importlib.import_module(name)
     elif framework == "onnxruntime":
-        from ncn_executor.backends.onnx_backend import import_onnxruntime
+        from ncn_executor.backends.onnx_backend import import_onnxruntime, rehearse
 
         import_onnxruntime()
     for name in _OPTIONAL_MODULES:
@@ -78,6 +79,12 @@ def import_everything(framework: str) -> None:
         image.preinit()
     # Until a child says otherwise.
     use_threads(1)
+    if framework != "plain":
+        rehearse()
+    from ncn_executor import scripts
+
+    for script in Path(__file__).resolve().parent.glob("*_executor.py"):
+        scripts.remember(script)
     # Children share these pages for as long as nobody writes to them.
     gc.collect()
     gc.freeze()

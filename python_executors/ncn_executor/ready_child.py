@@ -96,6 +96,9 @@ def _load(
             executor = executor_of_script(Path(script), work)
             execution.load(executor, Path(model), context)
             warm_up = _warm_up(executor, warm_up, context)
+            # Forked from one parent, all children would draw the same numbers. Here,
+            # where nobody waits, rather than for each request.
+            execution.seed_everything(None)
         report = {"status": "ready", "warm_up": warm_up}
         report |= execution.measurements(context)
     except (Exception, SystemExit) as error:  # Whatever a script throws.
@@ -106,12 +109,11 @@ def _load(
 
 
 def _warm_up(executor: Executor, wanted: str, context: Context) -> str:
-    """Warms up if it can; what was done. Requests are seeded, so it changes none."""
+    """Warms up if it can; what was done."""
     if wanted == "none":
         return "none"
     try:
         with context.timed("warm_up"):
-            execution.seed_everything(None)
             return wanted if executor.warm_up(wanted == "full") else "none"
     except Exception as error:  # The model may take no input like the made-up one.
         print(f"the warm-up failed: {first_line(error)}", file=sys.stderr)

@@ -24,6 +24,7 @@ MODULE_NAME = "ncn_ready_child"
 REPORT_BYTES_MAX = 64 * 1024
 # Steps of a script's own report that the conversation measures itself.
 _OWN_STEPS = ("run", "total")
+_remembered: dict[Path, tuple[types.CodeType, bool]] = {}
 
 
 def executor_of_script(script: Path, work: Path) -> Executor:
@@ -35,19 +36,23 @@ def executor_of_script(script: Path, work: Path) -> Executor:
     Args:
         work: where a script that only knows the file contract finds its input.
     """
-    with script.open("rb") as file:
-        tree = ast.parse(file.read(), str(script))
+    code, imports_the_runtime = _remembered.get(script) or _compile(script)
     # As for a program of its own, what lies beside the script can be imported.
     if sys.path[:1] != [str(script.parent)]:
         sys.path.insert(0, str(script.parent))
     sys.argv = [str(script)]
-    if _imports_the_runtime(tree):
-        classes = _executor_classes(script, tree)
+    if imports_the_runtime:
+        classes = _executor_classes(script, code)
         if len(classes) == 1:
             # Where models that were pickled by the script look for their classes.
             sys.modules["__main__"] = sys.modules[MODULE_NAME]
             return classes[0]()
     return FileContractScript(script, work)
+
+
+def remember(script: Path) -> None:
+    """Compiles a script of the node's own ahead, for the children of this process."""
+    _remembered[script] = _compile(script)
 
 
 class FileContractScript(Executor):
@@ -131,6 +136,14 @@ class FileContractScript(Executor):
         return {}
 
 
+def _compile(script: Path) -> tuple[types.CodeType, bool]:
+    """The code of a script, and whether it imports this package."""
+    with script.open("rb") as file:
+        tree = ast.parse(file.read(), str(script))
+    code = compile(tree, str(script), "exec", dont_inherit=True)
+    return code, _imports_the_runtime(tree)
+
+
 def _imports_the_runtime(tree: ast.Module) -> bool:
     """Whether a script imports this package anywhere."""
     names: list[str] = []
@@ -142,12 +155,12 @@ def _imports_the_runtime(tree: ast.Module) -> bool:
     return any(name.partition(".")[0] == "ncn_executor" for name in names)
 
 
-def _executor_classes(script: Path, tree: ast.Module) -> list[type[Executor]]:
+def _executor_classes(script: Path, code: types.CodeType) -> list[type[Executor]]:
     """Runs a script as a module; the executors that it defines itself."""
     module = types.ModuleType(MODULE_NAME)
     module.__file__ = str(script)
     sys.modules[MODULE_NAME] = module
-    exec(compile(tree, str(script), "exec", dont_inherit=True), module.__dict__)
+    exec(code, module.__dict__)
     found = []
     for value in module.__dict__.values():
         if inspect.isclass(value) and issubclass(value, Executor):

@@ -21,13 +21,21 @@ constexpr milliseconds kFirstPause{1000};
 constexpr milliseconds kPauseMax{60'000};
 constexpr milliseconds kSweepInterval{1000};
 
-// Proportional set size; 0 when the kernel does not say.
-std::uint64_t MemoryOf(int pid) {
+struct Memory {
+  std::uint64_t proportional_bytes = 0;  // 0 when the kernel does not say.
+  std::uint64_t private_bytes = 0;
+};
+
+Memory MemoryOf(int pid) {
   const auto text = base::ReadFile(base::StrCat("/proc/", pid, "/smaps_rollup"), 1 << 16);
-  const std::size_t at = text.ok() ? text->find("\nPss:") : std::string::npos;
-  std::uint64_t kib = 0;
-  if (at != std::string::npos) std::istringstream(text->substr(at + 5)) >> kib;
-  return kib << 10;
+  if (!text.ok()) return {};
+  const auto bytes = [&](std::string_view key) {
+    const std::size_t at = text->find(key);
+    std::uint64_t kib = 0;
+    if (at != std::string::npos) std::istringstream(text->substr(at + key.size())) >> kib;
+    return kib << 10;
+  };
+  return {bytes("\nPss:"), bytes("\nPrivate_Clean:") + bytes("\nPrivate_Dirty:")};
 }
 
 milliseconds PauseAfter(int failures) {
@@ -147,14 +155,13 @@ ModelCache::Lent ModelCache::Borrow(const Recipe& recipe, const std::string& ten
     return std::nullopt;
   };
   std::optional<Lent> lent = done();
-  // For this request, and then for the next.
+  // The next one is made when this request is answered (see Return), unless one is missing now.
   if (!lent) Want(pool);
   while (!lent && !stop.stop_requested()) {
     if (!changed_.wait_until(lock, stop, deadline, [&] { return (lent = done()).has_value(); }))
       break;
   }
   --pool.waiting;
-  if (lent && lent->ok() && std::holds_alternative<std::unique_ptr<ReadyChild>>(**lent)) Want(pool);
   if (lent) return *std::move(lent);
   if (stop.stop_requested()) return absl::CancelledError("cancelled while its model was loaded");
   return absl::DeadlineExceededError("the model was still being loaded when the time was over");
@@ -166,6 +173,7 @@ void ModelCache::Return(std::unique_ptr<ReadyChild> child, const std::string& mo
   std::lock_guard lock(mutex_);
   Pool& pool = pools_[model];
   --pool.busy;
+  Want(pool);
   if (keep) {
     pool.ready.push_front({std::move(child), tenant, pool.memory_bytes});
     changed_.notify_all();
@@ -260,10 +268,10 @@ void ModelCache::Build(std::stop_token stop) {
     const base::SteadyTime began = clock_.SteadyNow();
     auto made = recipe.make(warm_up, stop);
     const auto taken = clock_.SteadyNow() - began;
-    std::uint64_t memory_bytes = 0;
+    Memory memory;
     const bool child = made.ok() && std::holds_alternative<std::unique_ptr<ReadyChild>>(*made);
     if (child && pool.load_time.count() == 0) {
-      memory_bytes = MemoryOf(std::get<std::unique_ptr<ReadyChild>>(*made)->pid());
+      memory = MemoryOf(std::get<std::unique_ptr<ReadyChild>>(*made)->pid());
     }
     lock.lock();
     --pool.loading;
@@ -283,7 +291,8 @@ void ModelCache::Build(std::stop_token stop) {
       pool.failures = 0;
       pool.failure.reset();
       pool.load_time = taken;
-      pool.memory_bytes = std::max(pool.memory_bytes, memory_bytes);
+      pool.memory_bytes = std::max(pool.memory_bytes, memory.proportional_bytes);
+      pool.private_bytes = std::max(pool.private_bytes, memory.private_bytes);
       pool.ready.push_back(
           {std::move(std::get<std::unique_ptr<ReadyChild>>(*made)), "", pool.memory_bytes});
       KeepToBudget(pool);
@@ -311,6 +320,7 @@ std::vector<CacheEntry> ModelCache::Entries() const {
                      .ready = static_cast<std::uint32_t>(pool.ready.size()),
                      .loading = pool.loading,
                      .busy = pool.busy,
+                     .private_bytes = pool.private_bytes,
                      .load_time = std::chrono::duration_cast<milliseconds>(pool.load_time),
                      .pinned = options_.pinned.contains(name)};
     for (const Ready& ready : pool.ready) entry.memory_bytes += ready.memory_bytes;

@@ -32,8 +32,9 @@ struct CacheEntry {
   CacheState state = CacheState::kCold;
   std::uint32_t ready = 0;
   std::uint32_t loading = 0;
-  std::uint32_t busy = 0;          // Lent to requests.
-  std::uint64_t memory_bytes = 0;  // Proportional set size of the ready ones.
+  std::uint32_t busy = 0;           // Lent to requests.
+  std::uint64_t memory_bytes = 0;   // Proportional set size of the ready ones.
+  std::uint64_t private_bytes = 0;  // Of one of them, shared with nobody.
   std::chrono::milliseconds load_time{0};
   bool pinned = false;
   std::string reason;                        // Why it is quarantined,
@@ -105,7 +106,8 @@ class ModelCache {
     std::deque<base::SteadyTime> asked;  // Lately, for the rate.
     std::chrono::steady_clock::duration load_time{0};
     std::uint64_t memory_bytes = 0;  // Of one child, measured when the first was ready.
-    int failures = 0;                // In a row.
+    std::uint64_t private_bytes = 0;
+    int failures = 0;  // In a row.
     base::SteadyTime retry_at;
     std::optional<absl::StatusOr<inference::Failure>> failure;  // The last one.
     std::uint64_t generation = 0;                               // Counts loads that ended.

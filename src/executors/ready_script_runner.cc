@@ -55,8 +55,20 @@ Isolation ReadyScriptRunner::LevelOf(const ScriptTask& task) const {
   return level == Isolation::kTenant && !known ? Isolation::kRequest : level;
 }
 
-absl::StatusOr<Recipe> ReadyScriptRunner::RecipeFor(const models::Model& model,
-                                                    const ExecutorScript& script) {
+absl::StatusOr<std::shared_ptr<const Recipe>> ReadyScriptRunner::RecipeFor(
+    const models::Model& model, const ExecutorScript& script) {
+  std::string version = base::StrCat(model.tree_sha256, " ", script.name, " ", script.sha256);
+  auto known = recipes_.With([&](auto& recipes) { return recipes[model.id.value()]; });
+  if (known != nullptr && known->version == version) return known;
+  ASSIGN_OR_RETURN(Recipe recipe, MakeRecipe(model, script, std::move(version)));
+  known = std::make_shared<const Recipe>(std::move(recipe));
+  recipes_.With([&](auto& recipes) { recipes[model.id.value()] = known; });
+  return known;
+}
+
+absl::StatusOr<Recipe> ReadyScriptRunner::MakeRecipe(const models::Model& model,
+                                                     const ExecutorScript& script,
+                                                     std::string version) {
   ASSIGN_OR_RETURN(sandbox::SandboxPolicy policy,
                    PolicyFor(environment_, executors_path_, model, options_.limits));
   const auto time_limit = policy.limits().wall_clock;
@@ -66,7 +78,7 @@ absl::StatusOr<Recipe> ReadyScriptRunner::RecipeFor(const models::Model& model,
                   .output_bytes_max = policy.limits().output_bytes};
   return Recipe{
       .model = model.id.value(),
-      .version = base::StrCat(model.tree_sha256, " ", script.name, " ", script.sha256),
+      .version = std::move(version),
       .policy_hash = policy.Hash(),
       .make = [this, policy = std::move(policy), order = std::move(order), time_limit,
                framework = FrameworkFor(model.format)](WarmUp warm_up, std::stop_token stop) mutable
@@ -80,7 +92,7 @@ absl::StatusOr<Recipe> ReadyScriptRunner::RecipeFor(const models::Model& model,
 
 void ReadyScriptRunner::Preload(const models::Model& model, const ExecutorScript& script) {
   const auto recipe = RecipeFor(model, script);
-  if (recipe.ok()) cache_.Preload(*recipe);
+  if (recipe.ok()) cache_.Preload(**recipe);
 }
 
 Outcome ReadyScriptRunner::Run(const ScriptTask& task) {
@@ -90,7 +102,7 @@ Outcome ReadyScriptRunner::Run(const ScriptTask& task) {
   const auto recipe = RecipeFor(task.model, task.script);
   if (!recipe.ok()) return cold_.Run(task);  // Which tells what is wrong.
   const std::string tenant = level == Isolation::kTenant ? task.request.client_address : "";
-  auto lent = cache_.Borrow(*recipe, tenant, task.deadline, task.stop);
+  auto lent = cache_.Borrow(**recipe, tenant, task.deadline, task.stop);
   if (absl::IsCancelled(lent.status())) {
     return Failure{FailureKind::kCancelled, "the request was cancelled while it waited", ""};
   }
@@ -110,7 +122,7 @@ Outcome ReadyScriptRunner::Run(const ScriptTask& task) {
   }
   if (auto* failure = std::get_if<Failure>(&*lent)) return std::move(*failure);
   return Ask(std::get<std::unique_ptr<ReadyChild>>(*std::move(lent)), task, level,
-             recipe->policy_hash, began);
+             (*recipe)->policy_hash, began);
 }
 
 Outcome ReadyScriptRunner::Ask(std::unique_ptr<ReadyChild> child, const ScriptTask& task,

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "base/synchronized.h"
 #include "executors/model_cache.h"
 #include "executors/script_runner.h"
 #include "executors/zygotes.h"
@@ -42,7 +43,10 @@ class ReadyScriptRunner final : public ScriptRunner {
 
  private:
   Isolation LevelOf(const ScriptTask& task) const;
-  absl::StatusOr<Recipe> RecipeFor(const models::Model& model, const ExecutorScript& script);
+  absl::StatusOr<std::shared_ptr<const Recipe>> RecipeFor(const models::Model& model,
+                                                          const ExecutorScript& script);
+  absl::StatusOr<Recipe> MakeRecipe(const models::Model& model, const ExecutorScript& script,
+                                    std::string version);
   Outcome Ask(std::unique_ptr<ReadyChild> child, const ScriptTask& task, Isolation level,
               const std::string& policy_hash, base::SteadyTime began);
 
@@ -53,6 +57,7 @@ class ReadyScriptRunner final : public ScriptRunner {
   const std::filesystem::path executors_path_;
   const Options options_;
   const base::Clock& clock_;
+  base::Synchronized<std::map<std::string, std::shared_ptr<const Recipe>>> recipes_;  // By model.
   ModelCache cache_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/logging.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
 
@@ -51,7 +52,10 @@ ZygoteChild::ZygoteChild(std::shared_ptr<sandbox::Zygote> zygote,
 
 ZygoteChild::~ZygoteChild() { process_->Kill(); }
 
-void ZygoteChild::Kill() { process_->Kill(); }
+void ZygoteChild::Kill() {
+  process_->SetBackground(true);  // To take a process down is work, too.
+  process_->Kill();
+}
 
 bool ZygoteChild::usable() const { return !dead_ && !ended_ && !conversation_.Disturbed(); }
 
@@ -74,12 +78,21 @@ absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ZygoteChild::
                        {"model", order.model},
                        {"threads", order.threads},
                        {"warm_up", Name(order.warm_up)}};
+  // What nobody waits for yet leaves the processors to those that answer.
+  const bool background = order.warm_up == WarmUp::kFull;
+  if (background) child->process_->SetBackground(true);
   auto exchanged =
       child->Exchange(header.dump(), "", std::chrono::steady_clock::now(), deadline, stop);
   if (auto* failure = std::get_if<Failure>(&exchanged)) return std::move(*failure);
   const auto report = ParseExecutorReport(std::get<Frame>(exchanged).header);
   if (!report.ok()) return NotReadable(report.status());
   if (report->failure) return *report->failure;
+  if (background) child->process_->SetBackground(false);
+  for (const inference::StepTime& step : report->steps) {
+    base::Log("executors")
+        .debug("child {} of {}: {} took {} ms", child->pid(), order.model, step.step,
+               static_cast<double>(step.duration.count()) / 1000);
+  }
   if (!report->ready) return NotReadable(absl::InvalidArgumentError("it does not say \"ready\""));
   return child;
 }

@@ -2,6 +2,7 @@
 
 #include <linux/seccomp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -12,6 +13,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <filesystem>
 
 #include "base/errno_status.h"
@@ -246,6 +248,18 @@ void HeldProcess::Classify(const Ending& ending, SandboxOutcome& outcome) const 
   } else {
     outcome.kind = OutcomeKind::kExited;
     outcome.exit_code = WEXITSTATUS(status);
+  }
+}
+
+void HeldProcess::SetBackground(bool background) {
+  // Others may go to the background and never return.
+  if (::geteuid() != 0) return;
+  const sched_param none{};
+  std::error_code ignored;
+  const std::string tasks = base::StrCat("/proc/", handles_.payload_pid, "/task");
+  for (const auto& task : std::filesystem::directory_iterator(tasks, ignored)) {
+    const int id = std::atoi(task.path().filename().c_str());
+    if (id > 0) ::sched_setscheduler(id, background ? SCHED_IDLE : SCHED_OTHER, &none);
   }
 }
 

@@ -49,6 +49,7 @@ class HeldProcess final : public SandboxedProcess {
   absl::StatusOr<SandboxOutcome> Wait(std::stop_token stop) override;
   void Kill() override;
   int pid() const override { return handles_.payload_pid; }
+  void SetBackground(bool background) override;
   ResourceUsage UsageSoFar() const override;
   std::vector<std::string> layers() const override { return handles_.layers; }
   std::vector<std::string> missing() const override { return handles_.missing; }

@@ -67,6 +67,9 @@ class SandboxedProcess {
   virtual void Kill() = 0;
   // The held process in the pid namespace of the caller; for logs and tests.
   virtual int pid() const = 0;
+  // Lets it compute only while nothing else wants to, or again like others, where the caller may
+  // say so (root). Thread-safe.
+  virtual void SetBackground(bool) {}
   // What the process has used so far, without its children; for one that answers before it ends.
   // Thread-safe.
   virtual ResourceUsage UsageSoFar() const { return {}; }

@@ -31,6 +31,11 @@ _DATATYPES = {
     "tensor(string)": "BYTES",
 }
 _LOG_FATAL = 4
+# An ONNX model, y = Relu(x) with one element each.
+_SMALLEST_MODEL = bytes.fromhex(
+    "080842040a00100d3a330a0c0a0178120179220452656c751201675a0f0a0178120a0a08"
+    "080112040a020801620f0a0179120a0a08080112040a020801"
+)
 
 
 def import_onnxruntime() -> Any:
@@ -38,6 +43,31 @@ def import_onnxruntime() -> Any:
     with _quiet():
         import onnxruntime
     return onnxruntime
+
+
+def rehearse() -> None:
+    """Makes and runs a session, so that a fork need not pay what the first one costs:
+    onnxruntime registers all operators then. With one thread, hence without a pool."""
+    import numpy
+
+    onnxruntime = import_onnxruntime()
+    options = _options(onnxruntime, 1)
+    with _quiet():
+        session = onnxruntime.InferenceSession(
+            _SMALLEST_MODEL, options, providers=["CPUExecutionProvider"]
+        )
+        session.run(None, {"x": numpy.zeros(1, numpy.float32)})
+
+
+def _options(onnxruntime: Any, threads: int) -> Any:
+    """How every session of ours is set."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _LOG_FATAL
+    # Threads that spin would burn a core while they wait for a request.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
 
 
 @contextlib.contextmanager
@@ -61,12 +91,7 @@ class OnnxBackend(Backend):
         with context.timed("import"):
             onnxruntime = import_onnxruntime()
         context.versions["onnxruntime"] = str(onnxruntime.__version__)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = context.threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = _LOG_FATAL
-        # Threads that spin would burn a core while they wait for a request.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options = _options(onnxruntime, context.threads)
         try:
             with _quiet():
                 self._session = onnxruntime.InferenceSession(

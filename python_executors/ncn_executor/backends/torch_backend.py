@@ -36,6 +36,30 @@ def import_torch(threads: int) -> Any:
     return torch
 
 
+def rehearse() -> None:
+    """Loads and runs a small network, so that a fork need not pay what the first one
+    costs: torch fills tables of operators and passes then. Starts no thread as long as
+    torch is set to one."""
+    import io
+
+    torch = import_torch(1)
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 2, 3),
+        torch.nn.ReLU(),
+        torch.nn.Flatten(),
+        torch.nn.Linear(8, 2),
+        torch.nn.Softmax(1),
+    ).eval()
+    archive = io.BytesIO()
+    with torch.inference_mode():
+        example = torch.zeros(1, 1, 4, 4)
+        torch.jit.save(torch.jit.trace(network, example), archive)
+        archive.seek(0)
+        loaded = torch.jit.freeze(torch.jit.load(archive, map_location="cpu").eval())
+        for _ in range(2):
+            loaded(example)
+
+
 class TorchBackend(Backend):
     """Runs a network on the CPU, without gradients."""
 
