@@ -20,6 +20,7 @@ constexpr std::size_t kAskedMax = 1024;
 constexpr milliseconds kFirstPause{1000};
 constexpr milliseconds kPauseMax{60'000};
 constexpr milliseconds kSweepInterval{1000};
+constexpr std::size_t kDoomedMax = 16;  // More are in the way even of requests that wait.
 
 struct Memory {
   std::uint64_t proportional_bytes = 0;  // 0 when the kernel does not say.
@@ -242,7 +243,8 @@ void ModelCache::Build(std::stop_token stop) {
       if (pool.to_load == 0) continue;
       if (chosen == nullptr || pool.waiting > chosen->waiting) chosen = &pool;
     }
-    if (!doomed_.empty() && (chosen == nullptr || chosen->waiting == 0)) {
+    const bool none_waits = chosen == nullptr || chosen->waiting == 0;
+    if (!doomed_.empty() && (none_waits || doomed_.size() > kDoomedMax)) {
       Doomed dead = std::move(doomed_.back());
       doomed_.pop_back();
       lock.unlock();
@@ -279,10 +281,11 @@ void ModelCache::Build(std::stop_token stop) {
     if (!child) {
       ++pool.failures;
       pool.to_load = 0;
-      pool.retry_at = clock_.SteadyNow() + PauseAfter(pool.failures);
       if (made.ok()) {
+        pool.retry_at = clock_.SteadyNow() + PauseAfter(pool.failures);
         pool.failure = std::get<Failure>(*made);
       } else {
+        pool.retry_at = clock_.SteadyNow();  // The model is not to blame.
         pool.failure = made.status();
       }
     } else if (recipe.version != pool.recipe.version) {

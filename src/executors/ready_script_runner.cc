@@ -15,6 +15,14 @@ using inference::FailureKind;
 using std::chrono::duration_cast;
 using std::chrono::microseconds;
 
+namespace {
+
+constexpr int kZygoteTries = 10;
+constexpr std::chrono::milliseconds kZygotePause(50);
+constexpr int kAttemptsMax = 3;  // Of one request, when sandboxes are lost under it.
+
+}  // namespace
+
 std::string_view Name(Isolation isolation) {
   switch (isolation) {
     case Isolation::kRequest:
@@ -83,10 +91,21 @@ absl::StatusOr<Recipe> ReadyScriptRunner::MakeRecipe(const models::Model& model,
       .make = [this, policy = std::move(policy), order = std::move(order), time_limit,
                framework = FrameworkFor(model.format)](WarmUp warm_up, std::stop_token stop) mutable
       -> absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> {
-        ASSIGN_OR_RETURN(auto zygote, zygotes_.Get(framework));
+        auto started = zygotes_.Get(framework);
+        // One that has just died is back sooner than a cold start is done.
+        for (int i = 0; i < kZygoteTries && absl::IsUnavailable(started.status()); ++i) {
+          std::this_thread::sleep_for(kZygotePause);
+          started = zygotes_.Get(framework);
+        }
+        ASSIGN_OR_RETURN(auto zygote, std::move(started));
         order.warm_up = warm_up;
-        return ZygoteChild::Start(std::move(zygote), policy, order, clock_.SteadyNow() + time_limit,
-                                  std::move(stop));
+        auto made = ZygoteChild::Start(std::move(zygote), policy, order,
+                                       clock_.SteadyNow() + time_limit, std::move(stop));
+        const auto* failure = made.ok() ? std::get_if<Failure>(&*made) : nullptr;
+        if (failure != nullptr && failure->kind == FailureKind::kSandboxUnavailable) {
+          return absl::UnavailableError(failure->message);  // None of the model's doing.
+        }
+        return made;
       }};
 }
 
@@ -101,8 +120,22 @@ Outcome ReadyScriptRunner::Run(const ScriptTask& task) {
   const base::SteadyTime began = clock_.SteadyNow();
   const auto recipe = RecipeFor(task.model, task.script);
   if (!recipe.ok()) return cold_.Run(task);  // Which tells what is wrong.
+  for (int attempt = 1;; ++attempt) {
+    Outcome outcome = RunReady(task, level, **recipe, began);
+    // A child that somebody killed, or whose zygote died, has answered nothing: the request is
+    // whole.
+    const auto* failure = std::get_if<Failure>(&outcome);
+    const bool lost = failure != nullptr && failure->kind == FailureKind::kSandboxUnavailable;
+    if (!lost || attempt == kAttemptsMax || task.stop.stop_requested()) return outcome;
+    base::Log("executors")
+        .warn("a ready sandbox was lost, another one answers: {}", failure->message);
+  }
+}
+
+Outcome ReadyScriptRunner::RunReady(const ScriptTask& task, Isolation level, const Recipe& recipe,
+                                    base::SteadyTime began) {
   const std::string tenant = level == Isolation::kTenant ? task.request.client_address : "";
-  auto lent = cache_.Borrow(**recipe, tenant, task.deadline, task.stop);
+  auto lent = cache_.Borrow(recipe, tenant, task.deadline, task.stop);
   if (absl::IsCancelled(lent.status())) {
     return Failure{FailureKind::kCancelled, "the request was cancelled while it waited", ""};
   }
@@ -122,7 +155,7 @@ Outcome ReadyScriptRunner::Run(const ScriptTask& task) {
   }
   if (auto* failure = std::get_if<Failure>(&*lent)) return std::move(*failure);
   return Ask(std::get<std::unique_ptr<ReadyChild>>(*std::move(lent)), task, level,
-             (*recipe)->policy_hash, began);
+             recipe.policy_hash, began);
 }
 
 Outcome ReadyScriptRunner::Ask(std::unique_ptr<ReadyChild> child, const ScriptTask& task,

@@ -47,6 +47,9 @@ class ReadyScriptRunner final : public ScriptRunner {
                                                           const ExecutorScript& script);
   absl::StatusOr<Recipe> MakeRecipe(const models::Model& model, const ExecutorScript& script,
                                     std::string version);
+  // Borrows a child and asks it.
+  Outcome RunReady(const ScriptTask& task, Isolation level, const Recipe& recipe,
+                   base::SteadyTime began);
   Outcome Ask(std::unique_ptr<ReadyChild> child, const ScriptTask& task, Isolation level,
               const std::string& policy_hash, base::SteadyTime began);
 

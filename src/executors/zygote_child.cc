@@ -1,5 +1,7 @@
 #include "executors/zygote_child.h"
 
+#include <signal.h>
+
 #include <nlohmann/json.hpp>
 
 #include "base/logging.h"
@@ -16,6 +18,8 @@ namespace {
 
 // Requests and loads have limits of their own; a cache evicts what nobody asks for long before.
 constexpr std::chrono::hours kLifetimeMax(24 * 365);
+// From the end of a child's conversation to its own.
+constexpr std::chrono::milliseconds kDyingTime(500);
 
 std::string_view Name(WarmUp warm_up) {
   switch (warm_up) {
@@ -52,10 +56,7 @@ ZygoteChild::ZygoteChild(std::shared_ptr<sandbox::Zygote> zygote,
 
 ZygoteChild::~ZygoteChild() { process_->Kill(); }
 
-void ZygoteChild::Kill() {
-  process_->SetBackground(true);  // To take a process down is work, too.
-  process_->Kill();
-}
+void ZygoteChild::Kill() { process_->Kill(); }
 
 bool ZygoteChild::usable() const { return !dead_ && !ended_ && !conversation_.Disturbed(); }
 
@@ -142,6 +143,11 @@ std::variant<Frame, Failure> ZygoteChild::Exchange(std::string_view header, std:
 }
 
 Failure ZygoteChild::WhyEnded(const absl::Status& why, bool stopped) {
+  // How it ends by itself tells more than that it was killed.
+  const base::SteadyTime patience = std::chrono::steady_clock::now() + kDyingTime;
+  while (absl::IsUnavailable(why) && !ended_ && std::chrono::steady_clock::now() < patience) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
   process_->Kill();
   waiter_.join();
   if (stopped) {
@@ -152,9 +158,14 @@ Failure ZygoteChild::WhyEnded(const absl::Status& why, bool stopped) {
             "Ask for fewer outputs, or raise --max-message-mb on the node."};
   }
   if (absl::IsInvalidArgument(why)) return NotReadable(why);
-  if (!outcome_.ok()) {
+  const bool killed_by_others = outcome_.ok() &&
+                                outcome_->kind == sandbox::OutcomeKind::kSignalled &&
+                                outcome_->signal == SIGKILL;
+  if (!outcome_.ok() || killed_by_others) {
     return {FailureKind::kSandboxUnavailable,
-            base::StrCat("Sandbox execution failed: ", base::ToStd(outcome_.status().message())),
+            base::StrCat(
+                "Sandbox execution failed: ",
+                outcome_.ok() ? outcome_->Describe() : base::ToStd(outcome_.status().message())),
             "Send the request again."};
   }
   if (outcome_->kind == sandbox::OutcomeKind::kKilled) {

@@ -15,9 +15,10 @@ using std::chrono::milliseconds;
 
 constexpr char kLibraryInside[] = "/zygote/libncn_zygote.so";
 constexpr char kModelsInside[] = "/models";
-constexpr milliseconds kFirstPause{200};
+constexpr milliseconds kFirstPause{100};
 constexpr milliseconds kPauseMax{30'000};
-constexpr std::chrono::minutes kSound{1};  // Having lived so long, it starts afresh.
+// One that dies sooner has not got through its imports; after any other, the count begins afresh.
+constexpr std::chrono::seconds kSound{3};
 constexpr std::uint32_t kProcessesMax = 4096;
 constexpr std::chrono::hours kForEver(24 * 365 * 10);
 

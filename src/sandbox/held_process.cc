@@ -94,6 +94,8 @@ absl::Status HeldProcess::Release() {
 
 void HeldProcess::Kill() {
   kill_requested_ = true;
+  // Who ends takes locks that others wait for.
+  if (background_.exchange(false)) SetBackground(false);
   PidfdSendSignal(handles_.init_pidfd.get(), SIGKILL);
 }
 
@@ -254,6 +256,7 @@ void HeldProcess::Classify(const Ending& ending, SandboxOutcome& outcome) const 
 void HeldProcess::SetBackground(bool background) {
   // Others may go to the background and never return.
   if (::geteuid() != 0) return;
+  background_ = background;
   const sched_param none{};
   std::error_code ignored;
   const std::string tasks = base::StrCat("/proc/", handles_.payload_pid, "/task");

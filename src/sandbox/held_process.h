@@ -79,6 +79,7 @@ class HeldProcess final : public SandboxedProcess {
   std::optional<OutcomeKind> reason_;  // Why it was killed, if by us.
   Violation violation_;
   std::atomic<bool> kill_requested_ = false;
+  std::atomic<bool> background_ = false;
 };
 
 }  // namespace ncn::sandbox
