@@ -155,15 +155,29 @@ node::StatisticsReport ReportOf(const telemetry::StatisticsSnapshot& snapshot) {
   return {telemetry::ToJson(snapshot), SummaryOf(snapshot.all)};
 }
 
-std::vector<node::ModelReport> ReportOf(const models::ModelStore& store) {
+std::vector<node::ModelReport> ReportOf(const models::ModelStore& store,
+                                        const executors::ReadyScriptRunner& runner) {
   std::vector<node::ModelReport> reports;
+  std::map<std::string, executors::CacheEntry> cached;
+  for (executors::CacheEntry& entry : runner.Entries()) {
+    std::string name = entry.model;
+    cached.emplace(std::move(name), std::move(entry));
+  }
   for (const inference::ModelId& id : store.List()) {
     const auto model = store.Find(id);
     if (!model.ok()) continue;
+    const executors::CacheEntry& entry = cached[id.value()];
     reports.push_back({.model = id.value(),
                        .format = std::string(models::Name((*model)->format)),
                        .size_bytes = (*model)->tree_size_bytes,
-                       .sha256 = (*model)->sha256});
+                       .sha256 = (*model)->sha256,
+                       .state = std::string(executors::Name(entry.state)),
+                       .ready = entry.ready,
+                       .loading = entry.loading,
+                       .busy = entry.busy,
+                       .memory_bytes = entry.memory_bytes,
+                       .reason = entry.reason,
+                       .retry_after_ms = static_cast<std::uint64_t>(entry.retry_after.count())});
   }
   for (const auto& [name, problem] : store.Problems()) {
     reports.push_back({.model = name, .problems = {std::string(problem.message())}});
@@ -306,7 +320,7 @@ absl::Status Run(const NodeConfig& config) {
                                                 .reconnects = state.reconnects,
                                                 .results_pending = outbox.usage().count};
                                           },
-                                      .models = [&] { return ReportOf(store); }}));
+                                      .models = [&] { return ReportOf(store, runner); }}));
   Say(base::StrCat("Connecting to Gateway at ", config.gateway_address, "..."));
   RETURN_IF_ERROR(session.Start());
 

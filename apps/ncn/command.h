@@ -22,6 +22,7 @@ void AddInferCommand(CLI::App& app, Chosen& chosen);
 void AddVerifyCommand(CLI::App& app, Chosen& chosen);
 void AddWalletCommand(CLI::App& app, Chosen& chosen);
 void AddDevnetCommand(CLI::App& app, Chosen& chosen);
+void AddModelsCommand(CLI::App& app, Chosen& chosen);
 void AddStatsCommand(CLI::App& app, Chosen& chosen);
 void AddSandboxCommand(CLI::App& app, Chosen& chosen);
 void AddDoctorCommand(CLI::App& app, Chosen& chosen);

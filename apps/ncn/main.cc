@@ -27,6 +27,7 @@ int main(int argc, char** argv) {
   ncn::apps::AddVerifyCommand(app, chosen);
   ncn::apps::AddWalletCommand(app, chosen);
   ncn::apps::AddDevnetCommand(app, chosen);
+  ncn::apps::AddModelsCommand(app, chosen);
   ncn::apps::AddStatsCommand(app, chosen);
   ncn::apps::AddSandboxCommand(app, chosen);
   ncn::apps::AddDoctorCommand(app, chosen);

@@ -33,6 +33,11 @@ struct ModelReport {
   std::uint64_t size_bytes = 0;
   std::string sha256;
   std::vector<std::string> problems;
+  std::string state;  // COLD, LOADING, READY, EVICTING, QUARANTINED; empty when it cannot be used.
+  std::uint32_t ready = 0, loading = 0, busy = 0;  // Sandboxes.
+  std::uint64_t memory_bytes = 0;                  // Of the ready ones.
+  std::string reason;                              // Why quarantined,
+  std::uint64_t retry_after_ms = 0;                // and for how long.
 };
 
 // Where the answers come from. Called from any thread, several at once.

@@ -57,7 +57,14 @@ class GrpcControlClient final : public ControlClient {
                         .format = std::move(*model.mutable_format()),
                         .size_bytes = model.size_bytes(),
                         .sha256 = std::move(*model.mutable_sha256()),
-                        .problems = {model.problems().begin(), model.problems().end()}});
+                        .problems = {model.problems().begin(), model.problems().end()},
+                        .state = std::move(*model.mutable_state()),
+                        .ready = model.ready(),
+                        .loading = model.loading(),
+                        .busy = model.busy(),
+                        .memory_bytes = model.memory_bytes(),
+                        .reason = std::move(*model.mutable_reason()),
+                        .retry_after_ms = model.retry_after_ms()});
     }
     return models;
   }

@@ -74,6 +74,13 @@ class Service final : public v2::NodeControlService::CallbackService {
       model->set_format(wire::CleanText(report.format, wire::kNameBytesMax));
       model->set_size_bytes(report.size_bytes);
       model->set_sha256(wire::CleanText(report.sha256, wire::kNameBytesMax));
+      model->set_state(wire::CleanText(report.state, wire::kNameBytesMax));
+      model->set_ready(report.ready);
+      model->set_loading(report.loading);
+      model->set_busy(report.busy);
+      model->set_memory_bytes(report.memory_bytes);
+      model->set_reason(wire::CleanText(report.reason, wire::kTextBytesMax));
+      model->set_retry_after_ms(report.retry_after_ms);
       for (const std::string& problem : report.problems) {
         model->add_problems(wire::CleanText(problem, wire::kTextBytesMax));
       }

@@ -65,7 +65,7 @@ HeldProcess::~HeldProcess() {
   if (!reaped_) {
     End(OutcomeKind::kKilled);
     Ending ending;
-    if (!AwaitReaping(ending).ok()) {
+    if (!AwaitReaping(ending).ok() && !reaped_) {
       base::Log("sandbox").error("a killed sandbox (pid {}) does not end", handles_.init_pid);
     }
   }

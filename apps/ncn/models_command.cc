@@ -1,0 +1,81 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "apps/ncn/command.h"
+#include "base/strings.h"
+#include "config/locations.h"
+#include "node/control.h"
+
+namespace ncn::apps {
+namespace {
+
+struct ModelsOptions {
+  std::string control_socket = (config::DefaultStateDir() / "control.sock").native();
+  bool json = false;
+};
+
+nlohmann::json ToJson(const node::ModelReport& model) {
+  return {{"model", model.model},
+          {"format", model.format},
+          {"size_bytes", model.size_bytes},
+          {"sha256", model.sha256},
+          {"problems", model.problems},
+          {"state", model.state},
+          {"ready", model.ready},
+          {"loading", model.loading},
+          {"busy", model.busy},
+          {"memory_bytes", model.memory_bytes},
+          {"reason", model.reason},
+          {"retry_after_ms", model.retry_after_ms}};
+}
+
+std::string ToLine(const node::ModelReport& model) {
+  if (!model.problems.empty()) {
+    return absl::StrFormat("%-24s %-12s %s\n", model.model, "UNUSABLE",
+                           absl::StrJoin(model.problems, "; "));
+  }
+  std::string line = absl::StrFormat(
+      "%-24s %-12s %-12s %5d %7d %4d %8.1f", model.model, model.state, model.format, model.ready,
+      model.loading, model.busy, static_cast<double>(model.memory_bytes) / (1 << 20));
+  if (!model.reason.empty()) {
+    line += absl::StrFormat("  %s; tried again in %.1f s", model.reason,
+                            static_cast<double>(model.retry_after_ms) / 1000);
+  }
+  return line + "\n";
+}
+
+int Models(const ModelsOptions& options) {
+  const auto client = node::ControlClient::Make(options.control_socket);
+  const auto models = client->ListModels();
+  if (!models.ok()) return Fail(models.status());
+  if (options.json) {
+    nlohmann::json list = nlohmann::json::array();
+    for (const node::ModelReport& model : *models) list.push_back(ToJson(model));
+    std::printf("%s\n", list.dump(2, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+    return 0;
+  }
+  std::printf("%-24s %-12s %-12s %5s %7s %4s %8s\n", "MODEL", "STATE", "FORMAT", "READY", "LOADING",
+              "BUSY", "MiB");
+  for (const node::ModelReport& model : *models) std::printf("%s", ToLine(model).c_str());
+  return 0;
+}
+
+}  // namespace
+
+void AddModelsCommand(CLI::App& app, Chosen& chosen) {
+  auto options = std::make_shared<ModelsOptions>();
+  CLI::App* command = app.add_subcommand(
+      "models", "Show a running node's models and the sandboxes that wait with them loaded");
+  command
+      ->add_option("--control-socket", options->control_socket,
+                   "The node's control socket, in its --state-dir")
+      ->capture_default_str();
+  command->add_flag("--json", options->json, "As a JSON array");
+  command->callback([&chosen, options] { chosen.run = [options] { return Models(*options); }; });
+}
+
+}  // namespace ncn::apps
