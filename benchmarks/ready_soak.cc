@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <charconv>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -41,7 +42,9 @@ std::multimap<int, int> ChildrenByParent() {
   std::multimap<int, int> children;
   std::error_code ignored;
   for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
-    const int pid = std::atoi(entry.path().filename().c_str());
+    const std::string name = entry.path().filename();
+    int pid = 0;
+    std::from_chars(name.data(), name.data() + name.size(), pid);
     const auto stat =
         pid > 0 ? base::ReadFile(entry.path() / "stat", 4096) : absl::NotFoundError("");
     if (!stat.ok()) continue;
@@ -111,6 +114,8 @@ void Kill(std::stop_token stop, Tally& tally) {
   }
 }
 
+// One run from its set-up to its figures; parts would share most of the variables.
+// NOLINTNEXTLINE(readability-function-size): see above.
 absl::StatusOr<bool> Soak(const std::string& folder, const std::string& input,
                           const std::string& type, int count, std::uint64_t budget_mb) {
   RETURN_IF_ERROR(base::ConfigureLogging("error"));
@@ -223,7 +228,8 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "Usage: ready_soak MODELS INPUT CONTENT_TYPE COUNT [BUDGET_MB]\n");
     return 2;
   }
-  const auto clean = ncn::benchmarks::Soak(argv[1], argv[2], argv[3], std::atoi(argv[4]),
+  const auto clean = ncn::benchmarks::Soak(argv[1], argv[2], argv[3],
+                                           static_cast<int>(std::strtol(argv[4], nullptr, 10)),
                                            argc > 5 ? std::strtoull(argv[5], nullptr, 10) : 128);
   if (!clean.ok()) {
     std::fprintf(stderr, "Error: %s\n", std::string(clean.status().message()).c_str());

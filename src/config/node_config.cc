@@ -67,27 +67,8 @@ void AddSpecifiedOptions(CLI::App& app, NodeConfig& config) {
       ->capture_default_str();
 }
 
-void AddFurtherOptions(CLI::App& app, NodeConfig& config) {
-  app.add_option("--private-key-file", config.private_key_file,
-                 "File (mode 0600) that holds the wallet's private key, instead of "
-                 "COMPUTE_NODE_PRIVATE_KEY")
-      ->envname("COMPUTE_NODE_PRIVATE_KEY_FILE");
-  app.add_option("--state-dir", config.state_dir, "Wallet, control socket and other state")
-      ->envname("COMPUTE_NODE_STATE_DIR")
-      ->capture_default_str();
-  app.add_option("--runtime-image", config.runtime_image,
-                 "Root file system that executors run in (runtime_image/build makes it)")
-      ->envname("RUNTIME_IMAGE")
-      ->capture_default_str();
-  app.add_option("--execution-slots", config.execution_slots,
-                 "Requests executed at once; 0 means one per core")
-      ->envname("EXECUTION_SLOTS")
-      ->check(CLI::Range(0, 1024))
-      ->capture_default_str();
-  app.add_option("--queue-depth", config.queue_depth, "Requests that may wait for a slot")
-      ->envname("EXECUTION_QUEUE_DEPTH")
-      ->check(CLI::Range(0, 65536))
-      ->capture_default_str();
+// How requests are kept apart, and models ready.
+void AddReadyOptions(CLI::App& app, NodeConfig& config) {
   app.add_option("--threads-per-request", config.threads_per_request,
                  "Threads that one request computes with; 0 shares the cores out among the slots")
       ->envname("THREADS_PER_REQUEST")
@@ -132,6 +113,29 @@ void AddFurtherOptions(CLI::App& app, NodeConfig& config) {
   app.add_option("--pin", config.pin, "Models that stay loaded; may be repeated")
       ->envname("PIN_MODELS")
       ->delimiter(',');
+}
+
+void AddFurtherOptions(CLI::App& app, NodeConfig& config) {
+  app.add_option("--private-key-file", config.private_key_file,
+                 "File (mode 0600) that holds the wallet's private key, instead of "
+                 "COMPUTE_NODE_PRIVATE_KEY")
+      ->envname("COMPUTE_NODE_PRIVATE_KEY_FILE");
+  app.add_option("--state-dir", config.state_dir, "Wallet, control socket and other state")
+      ->envname("COMPUTE_NODE_STATE_DIR")
+      ->capture_default_str();
+  app.add_option("--runtime-image", config.runtime_image,
+                 "Root file system that executors run in (runtime_image/build makes it)")
+      ->envname("RUNTIME_IMAGE")
+      ->capture_default_str();
+  app.add_option("--execution-slots", config.execution_slots,
+                 "Requests executed at once; 0 means one per core")
+      ->envname("EXECUTION_SLOTS")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  app.add_option("--queue-depth", config.queue_depth, "Requests that may wait for a slot")
+      ->envname("EXECUTION_QUEUE_DEPTH")
+      ->check(CLI::Range(0, 65536))
+      ->capture_default_str();
   app.add_option("--max-message-mb", config.message_mb_max, "Largest input or output, in MiB")
       ->envname("MAX_MESSAGE_MB")
       ->check(CLI::Range(1, 1024))
@@ -169,6 +173,7 @@ Parsed<NodeConfig> ParseNodeConfig(int argc, char** argv, const char* version) {
       "kept in the\n"
       "state directory, for development only. A flag wins over its environment variable.");
   AddSpecifiedOptions(app, config);
+  AddReadyOptions(app, config);
   AddFurtherOptions(app, config);
   if (CommandLineResult result = ParseCommandLine(app, argc, argv); !result.proceed) {
     return result.exit;

@@ -229,6 +229,54 @@ void ModelCache::Sweep() {
   }
 }
 
+void ModelCache::Bury(std::unique_lock<std::mutex>& lock) {
+  Doomed dead = std::move(doomed_.back());
+  doomed_.pop_back();
+  lock.unlock();
+  dead.child.reset();
+  lock.lock();
+  --pools_[dead.model].evicting;
+}
+
+void ModelCache::Make(Pool& pool, std::unique_lock<std::mutex>& lock, const std::stop_token& stop) {
+  --pool.to_load;
+  ++pool.loading;
+  const Recipe recipe = pool.recipe;
+  const WarmUp warm_up = pool.waiting > 0 ? WarmUp::kSmall : WarmUp::kFull;
+  const bool measured = pool.load_time.count() > 0;
+  lock.unlock();
+  const base::SteadyTime began = clock_.SteadyNow();
+  auto made = recipe.make(warm_up, stop);
+  const auto taken = clock_.SteadyNow() - began;
+  auto* child = made.ok() ? std::get_if<std::unique_ptr<ReadyChild>>(&*made) : nullptr;
+  const Memory memory = child != nullptr && !measured ? MemoryOf((*child)->pid()) : Memory();
+  lock.lock();
+  --pool.loading;
+  ++pool.generation;
+  if (child == nullptr) {
+    ++pool.failures;
+    pool.to_load = 0;
+    if (made.ok()) {
+      pool.retry_at = clock_.SteadyNow() + PauseAfter(pool.failures);
+      pool.failure = std::get<Failure>(*made);
+    } else {
+      pool.retry_at = clock_.SteadyNow();  // The model is not to blame.
+      pool.failure = made.status();
+    }
+  } else if (recipe.version != pool.recipe.version) {
+    Doom(pool, std::move(*child));
+  } else {
+    pool.failures = 0;
+    pool.failure.reset();
+    pool.load_time = taken;
+    pool.memory_bytes = std::max(pool.memory_bytes, memory.proportional_bytes);
+    pool.private_bytes = std::max(pool.private_bytes, memory.private_bytes);
+    pool.ready.push_back({std::move(*child), "", pool.memory_bytes});
+    KeepToBudget(pool);
+  }
+  changed_.notify_all();
+}
+
 void ModelCache::Build(std::stop_token stop) {
   std::unique_lock lock(mutex_);
   base::SteadyTime next_sweep = clock_.SteadyNow() + kSweepInterval;
@@ -238,69 +286,23 @@ void ModelCache::Build(std::stop_token stop) {
       next_sweep = clock_.SteadyNow() + kSweepInterval;
     }
     // Requests that wait come first, then the dead, then what is made ahead.
-    Pool* chosen = nullptr;
+    Pool* chosen = nullptr;  // Pools are never removed.
     for (auto& [name, pool] : pools_) {
       if (pool.to_load == 0) continue;
       if (chosen == nullptr || pool.waiting > chosen->waiting) chosen = &pool;
     }
     const bool none_waits = chosen == nullptr || chosen->waiting == 0;
     if (!doomed_.empty() && (none_waits || doomed_.size() > kDoomedMax)) {
-      Doomed dead = std::move(doomed_.back());
-      doomed_.pop_back();
-      lock.unlock();
-      dead.child.reset();
-      lock.lock();
-      --pools_[dead.model].evicting;
-      continue;
-    }
-    if (chosen == nullptr) {
+      Bury(lock);
+    } else if (chosen != nullptr) {
+      Make(*chosen, lock, stop);
+    } else {
       changed_.wait_until(lock, stop, next_sweep, [&] {
         return !doomed_.empty() || std::any_of(pools_.begin(), pools_.end(), [](const auto& entry) {
           return entry.second.to_load > 0;
         });
       });
-      continue;
     }
-    Pool& pool = *chosen;  // Pools are never removed.
-    --pool.to_load;
-    ++pool.loading;
-    const Recipe recipe = pool.recipe;
-    const WarmUp warm_up = pool.waiting > 0 ? WarmUp::kSmall : WarmUp::kFull;
-    lock.unlock();
-    const base::SteadyTime began = clock_.SteadyNow();
-    auto made = recipe.make(warm_up, stop);
-    const auto taken = clock_.SteadyNow() - began;
-    Memory memory;
-    const bool child = made.ok() && std::holds_alternative<std::unique_ptr<ReadyChild>>(*made);
-    if (child && pool.load_time.count() == 0) {
-      memory = MemoryOf(std::get<std::unique_ptr<ReadyChild>>(*made)->pid());
-    }
-    lock.lock();
-    --pool.loading;
-    ++pool.generation;
-    if (!child) {
-      ++pool.failures;
-      pool.to_load = 0;
-      if (made.ok()) {
-        pool.retry_at = clock_.SteadyNow() + PauseAfter(pool.failures);
-        pool.failure = std::get<Failure>(*made);
-      } else {
-        pool.retry_at = clock_.SteadyNow();  // The model is not to blame.
-        pool.failure = made.status();
-      }
-    } else if (recipe.version != pool.recipe.version) {
-      Doom(pool, std::move(std::get<std::unique_ptr<ReadyChild>>(*made)));
-    } else {
-      pool.failures = 0;
-      pool.failure.reset();
-      pool.load_time = taken;
-      pool.memory_bytes = std::max(pool.memory_bytes, memory.proportional_bytes);
-      pool.private_bytes = std::max(pool.private_bytes, memory.private_bytes);
-      pool.ready.push_back(
-          {std::move(std::get<std::unique_ptr<ReadyChild>>(*made)), "", pool.memory_bytes});
-      KeepToBudget(pool);
-    }
-    changed_.notify_all();
   }
   // Whoever is left is killed and waited for with its owner.
 }

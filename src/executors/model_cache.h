@@ -114,6 +114,9 @@ class ModelCache {
   };
 
   void Build(std::stop_token stop);
+  // Both leave the mutex for the time that they take.
+  void Bury(std::unique_lock<std::mutex>& lock);
+  void Make(Pool& pool, std::unique_lock<std::mutex>& lock, const std::stop_token& stop);
   // The following are called with the mutex held.
   Pool& PoolFor(const Recipe& recipe);
   void Want(Pool& pool);

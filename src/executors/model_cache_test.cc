@@ -66,7 +66,7 @@ class ModelCacheTest : public ::testing::Test {
     return cache.Borrow(recipe, tenant, std::chrono::steady_clock::now() + time, {});
   }
   static int NumberOf(const ReadyChild& child) {
-    return static_cast<const FakeChild&>(child).number();
+    return dynamic_cast<const FakeChild&>(child).number();
   }
   static std::unique_ptr<ReadyChild> Take(ModelCache::Lent lent) {
     EXPECT_TRUE(lent.ok()) << lent.status();

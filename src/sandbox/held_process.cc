@@ -13,7 +13,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdlib>
+#include <charconv>
 #include <filesystem>
 
 #include "base/errno_status.h"
@@ -261,7 +261,9 @@ void HeldProcess::SetBackground(bool background) {
   std::error_code ignored;
   const std::string tasks = base::StrCat("/proc/", handles_.payload_pid, "/task");
   for (const auto& task : std::filesystem::directory_iterator(tasks, ignored)) {
-    const int id = std::atoi(task.path().filename().c_str());
+    const std::string name = task.path().filename();
+    int id = 0;
+    std::from_chars(name.data(), name.data() + name.size(), id);
     if (id > 0) ::sched_setscheduler(id, background ? SCHED_IDLE : SCHED_OTHER, &none);
   }
 }
