@@ -20,6 +20,7 @@ constexpr milliseconds kPauseMax{30'000};
 // One that dies sooner has not got through its imports; after any other, the count begins afresh.
 constexpr std::chrono::seconds kSound{3};
 constexpr std::uint32_t kProcessesMax = 4096;
+constexpr std::uint64_t kMemoryBytes = 4ULL << 30;  // A framework's, whatever a request may have.
 constexpr std::chrono::hours kForEver(24 * 365 * 10);
 
 }  // namespace
@@ -44,6 +45,7 @@ absl::StatusOr<std::unique_ptr<sandbox::Zygote>> Zygotes::Start(Framework framew
   // Its children's limits may not be above its own.
   limits.cpu_time = kForEver;
   limits.processes = std::max(limits.processes, kProcessesMax);
+  limits.memory_bytes = std::max(limits.memory_bytes, kMemoryBytes);
   ASSIGN_OR_RETURN(const sandbox::SandboxPolicy policy,
                    BasePolicy(environment_)
                        .SetProfile(sandbox::SeccompProfile::kZygote)

@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -145,13 +146,25 @@ def leftovers() -> dict[str, object]:
                 command = (entry / "cmdline").read_bytes()
             except OSError:
                 continue
-            if b"/executors/" in command or b"/model/executor.py" in command:
+            if b"\0/executors/" in command or b"\0/model/executor.py" in command:
                 processes.append(command)
     mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8").count("\n")
     groups = sorted(
         str(p) for p in Path("/sys/fs/cgroup").glob("*/**/*ncn*") if p.is_dir()
     )
     return {"processes": sorted(processes), "mounts": mounts, "cgroups": groups}
+
+
+def with_zygotes_only() -> dict[str, object]:
+    """What there is when no child of the one zygote, of torch, is left."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with contextlib.suppress(FileNotFoundError):  # Going while we look.
+            found = leftovers()
+            if len(cast(list[bytes], found["processes"])) == 1:
+                return found
+        time.sleep(0.1)
+    raise AssertionError(f"not one zygote: {leftovers()}")
 
 
 def leftovers_settle(before: dict[str, object]) -> bool:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from conftest import Network, leftovers, leftovers_settle, write_scripted_model
+from conftest import Network, leftovers_settle, with_zygotes_only, write_scripted_model
 
 GOOD = """
 import argparse
@@ -73,7 +73,7 @@ def test_misbehaving_executors_end_in_typed_errors(
     )
     while network.infer("good", b"hello").returncode != 0:  # Zygotes may still import.
         time.sleep(0.1)
-    before = leftovers()
+    before = with_zygotes_only()
     for name, (_, expected) in SCRIPTS.items():
         result = network.infer(name, b"hello")
         assert result.returncode != 0, name
@@ -152,7 +152,7 @@ def test_a_cancelled_request_leaves_no_process(
     models = tmp_path / "models"
     write_scripted_model(models, "hangs", "import time\ntime.sleep(1000)\n")
     network = start_network(models, "--model-cache-ttl-secs", "1")
-    before = leftovers()
+    before = with_zygotes_only()
     result = network.infer("hangs", b"hello", "--timeout", "3")
     assert result.returncode != 0
     assert "TIMEOUT" in result.stderr
