@@ -43,6 +43,10 @@ absl::StatusOr<std::unique_ptr<NamespaceZygote>> NamespaceZygote::Start(Namespac
   if (!doorbell.valid()) return base::ErrnoStatus(errno, "eventfd");
   command.inherited = {requests.second.get(), doorbell.get()};
   ASSIGN_OR_RETURN(auto process, sandbox.Start(policy, std::move(command)));
+  if (const auto missing = process->missing(); !missing.empty()) {
+    return absl::UnimplementedError(
+        base::StrCat("no zygotes without every namespace; missing: ", missing.front()));
+  }
   RETURN_IF_ERROR(process->Verify());
   RETURN_IF_ERROR(process->Release());
   return std::unique_ptr<NamespaceZygote>(new NamespaceZygote(

@@ -76,7 +76,9 @@ class ZygoteCommands final : public Sandbox {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Zygote>> StartTestZygote() {
+absl::StatusOr<std::unique_ptr<Zygote>> StartTestZygote() { return StartTestZygote(Strict()); }
+
+absl::StatusOr<std::unique_ptr<Zygote>> StartTestZygote(Sandbox& sandbox) {
   inference::ExecutionLimits limits;
   limits.processes = 1000;
   ASSIGN_OR_RETURN(const SandboxPolicy policy,
@@ -94,7 +96,7 @@ absl::StatusOr<std::unique_ptr<Zygote>> StartTestZygote() {
   command.argv = {"/zygote/exec_zygote", "/zygote/libncn_zygote.so",
                   std::to_string(kZygoteRequests), std::to_string(kZygoteDoorbell)};
   command.lifetime = std::chrono::hours(1);
-  return Strict().StartZygote(policy, std::move(command));
+  return sandbox.StartZygote(policy, std::move(command));
 }
 
 std::unique_ptr<Sandbox> CommandsOn(Zygote& zygote) {

@@ -25,7 +25,8 @@ class ScratchFolder {
 // Small limits, so that attacks on them end soon.
 inference::ExecutionLimits TestLimits();
 // A zygote of its own, of exec_zygote.c, and a sandbox whose commands become its children.
-absl::StatusOr<std::unique_ptr<Zygote>> StartTestZygote();
+absl::StatusOr<std::unique_ptr<Zygote>> StartTestZygote(Sandbox& sandbox);
+absl::StatusOr<std::unique_ptr<Zygote>> StartTestZygote();  // In strict mode.
 std::unique_ptr<Sandbox> CommandsOn(Zygote& zygote);
 // The host's /usr and /hostile, the folder of hostile programs.
 SandboxPolicy TestPolicy(const inference::ExecutionLimits& limits = TestLimits());

@@ -97,6 +97,13 @@ TEST(ZygoteTest, ManyChildrenAtOnce) {
   EXPECT_EQ(right, 8);
 }
 
+TEST(ZygoteTest, PermissiveModeHasNoneWhereNamespacesAreMissing) {
+  Permissive().FailStepForTest(SetupStep::kPivot);
+  const auto zygote = StartTestZygote(Permissive());
+  Permissive().FailStepForTest(std::nullopt);
+  EXPECT_EQ(zygote.status().code(), absl::StatusCode::kUnimplemented) << zygote.status();
+}
+
 TEST(ZygoteTest, DisabledModeHasNone) {
   EXPECT_EQ(Disabled().StartZygote(TestPolicy(), Shell("true")).status().code(),
             absl::StatusCode::kUnimplemented);
