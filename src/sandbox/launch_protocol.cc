@@ -171,7 +171,6 @@ void VisitRequest(Io& io, Request& request) {
 template <typename Io, typename Report>
 void VisitReport(Io& io, Report& report) {
   io.Enum(report.kind, ReportKind::kCloned, ReportKind::kReaped);
-  io.Number(report.pid);
   io.Enum(report.step, kFirstStep, kLastStep);
   io.Number(report.error);
   io.Text(report.detail, kPathBytesMax);
@@ -185,6 +184,18 @@ void VisitReport(Io& io, Report& report) {
   io.Number(report.wait_status);
   io.Number(report.cpu_us);
   io.Number(report.rss_peak_kib);
+}
+
+// Reads one whole message by `visit`, which fills in what the caller returns.
+template <typename Visit>
+absl::Status Decode(std::string_view bytes, std::uint8_t magic, std::string_view what,
+                    const Visit& visit) {
+  Reader reader(bytes);
+  std::uint8_t found = 0;
+  reader.Number(found);
+  if (found != magic) reader.Fail("another kind of message");
+  visit(reader);
+  return reader.Finish(what);
 }
 
 bool IsAbsolute(const std::string& path) { return !path.empty() && path.front() == '/'; }
@@ -222,13 +233,9 @@ std::string Encode(const CloneRequest& request) {
 }
 
 absl::StatusOr<CloneRequest> DecodeCloneRequest(std::string_view bytes) {
-  Reader reader(bytes);
-  std::uint8_t magic = 0;
-  reader.Number(magic);
-  if (magic != kCloneMagic) reader.Fail("not a clone request");
   CloneRequest request;
-  VisitIdentity(reader, request);
-  RETURN_IF_ERROR(reader.Finish("clone request"));
+  RETURN_IF_ERROR(Decode(bytes, kCloneMagic, "clone request",
+                         [&](Reader& reader) { VisitIdentity(reader, request); }));
   return request;
 }
 
@@ -247,13 +254,9 @@ absl::StatusOr<std::string> Encode(const LaunchRequest& request) {
 }
 
 absl::StatusOr<LaunchRequest> DecodeLaunchRequest(std::string_view bytes) {
-  Reader reader(bytes);
-  std::uint8_t magic = 0;
-  reader.Number(magic);
-  if (magic != kRequestMagic) reader.Fail("not a launch request");
   LaunchRequest request;
-  VisitRequest(reader, request);
-  RETURN_IF_ERROR(reader.Finish("launch request"));
+  RETURN_IF_ERROR(Decode(bytes, kRequestMagic, "launch request",
+                         [&](Reader& reader) { VisitRequest(reader, request); }));
   RETURN_IF_ERROR(CheckRequest(request));
   return request;
 }
@@ -266,13 +269,9 @@ std::string Encode(const LaunchReport& report) {
 }
 
 absl::StatusOr<LaunchReport> DecodeLaunchReport(std::string_view bytes) {
-  Reader reader(bytes);
-  std::uint8_t magic = 0;
-  reader.Number(magic);
-  if (magic != kReportMagic) reader.Fail("not a launch report");
   LaunchReport report;
-  VisitReport(reader, report);
-  RETURN_IF_ERROR(reader.Finish("launch report"));
+  RETURN_IF_ERROR(Decode(bytes, kReportMagic, "launch report",
+                         [&](Reader& reader) { VisitReport(reader, report); }));
   return report;
 }
 

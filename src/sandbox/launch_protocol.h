@@ -117,7 +117,7 @@ absl::StatusOr<std::string> Encode(const LaunchRequest& request);
 absl::StatusOr<LaunchRequest> DecodeLaunchRequest(std::string_view bytes);
 
 enum class ReportKind : std::uint8_t {
-  kCloned = 1,  // From the launcher: `pid`, with a pidfd.
+  kCloned = 1,  // From the launcher, with a pidfd.
   kFailed,      // From any: `step`, `error`, `detail`. Nothing was run.
   kHeld,    // From the payload, which waits: `listener`, `work_folder`, `landlock_abi`, `steps`.
   kEnded,   // From the mini-init: `wait_status` of the payload.
@@ -133,7 +133,6 @@ struct StepTime {
 // What a sandbox's own channel carries to the node.
 struct LaunchReport {
   ReportKind kind = ReportKind::kFailed;
-  std::int32_t pid = 0;
   SetupStep step = kFirstStep;
   std::int32_t error = 0;
   std::string detail;

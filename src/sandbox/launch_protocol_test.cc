@@ -31,7 +31,6 @@ LaunchRequest FullRequest() {
 LaunchReport FullReport() {
   LaunchReport report;
   report.kind = ReportKind::kHeld;
-  report.pid = 4711;
   report.step = SetupStep::kSeccomp;
   report.error = -1;
   report.detail = "detail";

@@ -144,7 +144,6 @@ class Launcher {
     }
     LaunchReport cloned;
     cloned.kind = ReportKind::kCloned;
-    cloned.pid = pid;
     bool placed = SendMessage(control.get(), Encode(cloned), {pidfd.get()}).ok();
     if (placed && !Identify(request, pid, journal)) {
       (void)SendMessage(control.get(), Encode(journal.Failure()), {});

@@ -208,7 +208,6 @@ absl::Status NamespaceSandbox::AwaitHeld(SandboxHandles& handles,
       case ReportKind::kCloned:
         if (message.fds.size() != 1) return absl::InternalError("a report lacks its descriptor");
         handles.init_pidfd = std::move(message.fds[0]);
-        // Not the report's: a zygote counts in a pid namespace of its own.
         handles.init_pid = PidOf(handles.init_pidfd.get());
         break;
       case ReportKind::kFailed:
