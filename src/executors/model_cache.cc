@@ -202,6 +202,7 @@ void ModelCache::KeepToBudget(const Pool& spared) {
     Pool* oldest = nullptr;
     for (auto& [name, pool] : pools_) {
       if (&pool == &spared || pool.ready.empty() || options_.pinned.contains(name)) continue;
+      if (pool.waiting > 0) continue;  // It is about to be taken.
       if (oldest == nullptr || pool.last_asked < oldest->last_asked) oldest = &pool;
     }
     if (oldest == nullptr) return;
@@ -265,6 +266,7 @@ void ModelCache::Make(Pool& pool, std::unique_lock<std::mutex>& lock, const std:
     }
   } else if (recipe.version != pool.recipe.version) {
     Doom(pool, std::move(*child));
+    Want(pool);  // Somebody may wait for the new version.
   } else {
     pool.failures = 0;
     pool.failure.reset();
