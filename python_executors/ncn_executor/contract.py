@@ -4,7 +4,7 @@ import abc
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 
 from ncn_executor.errors import ErrorCode, ExecutorError
@@ -19,11 +19,13 @@ class Context:
 
     Attributes:
         threads: how many threads the model may use, at least 1.
+        runs_max: how often this process runs the model at most, its warm-up included.
         timings_ms: how long each named step took; filled through `timed`.
         versions: the packages that computed the answer, by name.
     """
 
     threads: int = 1
+    runs_max: int = 1
     timings_ms: dict[str, float] = dataclasses.field(default_factory=dict)
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
 
@@ -125,6 +127,17 @@ def request_from_environment(data: bytes, environment: Mapping[str, str]) -> Req
             2**63 - 1,
         ),
     )
+
+
+def tell_environment(request: Request, environment: MutableMapping[str, str]) -> None:
+    """Says about a request what `request_from_environment` reads."""
+    environment["NCN_CONTENT_TYPE"] = request.content_type
+    environment["NCN_ACCEPT"] = request.accept
+    environment["NCN_REQUEST_ID"] = request.request_id
+    environment["NCN_OUTPUT_BYTES_MAX"] = str(request.output_bytes_max)
+    environment.pop("NCN_SEED", None)
+    if request.seed is not None:
+        environment["NCN_SEED"] = str(request.seed)
 
 
 def media_type(text: str) -> str:

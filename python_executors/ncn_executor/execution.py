@@ -13,6 +13,7 @@ from ncn_executor.contract import Context, Executor, Request, Response
 from ncn_executor.errors import ErrorCode, ExecutorError, from_exception, invalid_input
 
 INPUT_BYTES_MAX = 256 * 1024 * 1024
+_PYTHON_VERSION = platform.python_version()
 
 
 def load(executor: Executor, model_path: Path, context: Context) -> None:
@@ -102,5 +103,5 @@ def measurements(context: Context) -> dict[str, Any]:
     """The part that every report has."""
     return {
         "timings_ms": {k: round(v, 3) for k, v in context.timings_ms.items()},
-        "versions": {"python": platform.python_version(), **context.versions},
+        "versions": {"python": _PYTHON_VERSION, **context.versions},
     }

@@ -3,7 +3,7 @@
 The node speaks first and waits for each answer; see `frames` for their form.
 
     {"do": "load", "script": PATH, "model": PATH, "threads": N,
-     "warm_up": "full" | "small" | "none"}
+     "requests_max": N, "warm_up": "full" | "small" | "none"}
         {"status": "ready", "warm_up": what was done, ...}, or an error
     {"do": "run", "content_type": TEXT, "accept": TEXT, "request_id": TEXT,
      "seed": N | null, "output_bytes_max": N} and the input
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ncn_executor import execution
-from ncn_executor.contract import Context, Executor, Response, request_from_environment
+from ncn_executor.contract import Context, Executor, Request, Response, media_type
 from ncn_executor.errors import ErrorCode, ExecutorError, first_line
 from ncn_executor.frames import HEADER_BYTES_MAX, BrokenConversation, FrameStream
 from ncn_executor.scripts import executor_of_script
@@ -32,14 +32,6 @@ from ncn_executor.threads import THREADS_MAX, use_threads
 WORK_FOLDER = Path("/work")
 WARM_UPS = ("full", "small", "none")
 _NOTHING = Response(b"", "")
-# A field of a request -> where a process of its own would find it.
-_VARIABLES = {
-    "content_type": "NCN_CONTENT_TYPE",
-    "accept": "NCN_ACCEPT",
-    "request_id": "NCN_REQUEST_ID",
-    "seed": "NCN_SEED",
-    "output_bytes_max": "NCN_OUTPUT_BYTES_MAX",
-}
 
 
 def serve(descriptor: int = 0, work: Path = WORK_FOLDER) -> int:
@@ -78,6 +70,7 @@ def _load(
     header, body_bytes = frame
     script, model = header.get("script"), header.get("model")
     threads, warm_up = header.get("threads"), header.get("warm_up")
+    requests_max = header.get("requests_max")
     if (
         header.get("do") != "load"
         or body_bytes
@@ -85,10 +78,13 @@ def _load(
         or not isinstance(model, str)
         or type(threads) is not int
         or not 1 <= threads <= THREADS_MAX
+        or type(requests_max) is not int
+        or requests_max < 1
         or warm_up not in WARM_UPS
     ):
         raise BrokenConversation("the first frame does not say what to load")
     context.threads = threads
+    context.runs_max = requests_max + (warm_up != "none")
     os.environ["NCN_THREADS"] = str(threads)
     try:
         with context.timed("total"):
@@ -128,21 +124,16 @@ def _run(
 ) -> None:
     """Answers one request."""
     header, body_bytes = frame
-    if header.get("do") != "run":
-        raise BrokenConversation("a frame asks for something other than a run")
     data = b""
     if body_bytes > execution.INPUT_BYTES_MAX:
         stream.skip_body(body_bytes)
     else:
         data = stream.read_body(body_bytes)
+    request = _request(header, data)
     context.timings_ms.clear()
-    response = _NOTHING
     try:
-        with context.timed("total"):
-            execution.check_input_size(body_bytes)
-            _tell_environment(header)
-            request = request_from_environment(data, os.environ)
-            response = execution.run_request(executor, request, context)
+        execution.check_input_size(body_bytes)
+        response = execution.run_request(executor, request, context)
         report = execution.report_answer(response, context)
     except (Exception, SystemExit) as error:  # Whatever a model throws.
         response = _NOTHING
@@ -150,14 +141,24 @@ def _run(
     _write(stream, report, response)
 
 
-def _tell_environment(header: dict[str, Any]) -> None:
-    """Says about a request what a node says to a process of its own."""
-    for field, variable in _VARIABLES.items():
-        value = header.get(field)
-        if value is None:
-            os.environ.pop(variable, None)
-        else:
-            os.environ[variable] = str(value)
+def _request(header: dict[str, Any], data: bytes) -> Request:
+    """What a frame asks."""
+    try:
+        seed, output_bytes_max = header["seed"], header["output_bytes_max"]
+        if header["do"] != "run" or type(output_bytes_max) is not int:
+            raise ValueError
+        if seed is not None and (type(seed) is not int or not 0 <= seed < 2**64):
+            raise ValueError
+        return Request(
+            data=data,
+            content_type=media_type(header["content_type"]),
+            accept=header["accept"],
+            request_id=header["request_id"],
+            seed=seed,
+            output_bytes_max=output_bytes_max,
+        )
+    except (KeyError, ValueError, AttributeError) as error:
+        raise BrokenConversation("a frame does not say what to run") from error
 
 
 def _write(stream: FrameStream, report: dict[str, Any], response: Response) -> None:

@@ -16,7 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from ncn_executor import execution, file_contract
-from ncn_executor.contract import Context, Executor, Request, Response
+from ncn_executor.contract import (
+    Context,
+    Executor,
+    Request,
+    Response,
+    tell_environment,
+)
 from ncn_executor.errors import ErrorCode, ExecutorError
 
 # What `__name__` is in a script, so that it defines its executor but runs nothing.
@@ -73,6 +79,7 @@ class FileContractScript(Executor):
     def run(self, request: Request) -> Response:
         self._forget()
         self._input.write_bytes(request.data)
+        tell_environment(request, os.environ)
         try:
             return self._answer(self._execute(), request)
         finally:

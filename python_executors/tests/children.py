@@ -33,6 +33,7 @@ class Talk:
         script: Path = GENERIC,
         warm_up: str = "none",
         threads: int = 1,
+        requests_max: int = 1000,
     ) -> Any:
         """Asks for a model; the answer's header."""
         header, body = self.ask(
@@ -41,6 +42,7 @@ class Talk:
                 "script": str(script),
                 "model": str(model),
                 "threads": threads,
+                "requests_max": requests_max,
                 "warm_up": warm_up,
             }
         )

@@ -88,14 +88,24 @@ ModelCache::Pool& ModelCache::PoolFor(const Recipe& recipe) {
 
 // One ahead, and as many as are asked for while one is made.
 std::uint32_t ModelCache::Wanted(const Pool& pool) const {
-  const base::SteadyTime now = clock_.SteadyNow();
-  const auto recent = std::count_if(pool.asked.begin(), pool.asked.end(),
-                                    [&](base::SteadyTime at) { return now - at < kRateWindow; });
+  const auto wanted = static_cast<std::uint32_t>(1 + std::min(AskedDuringLoad(pool), 1e6));
+  return std::clamp(std::max(wanted, pool.waiting), 1u, options_.children_max);
+}
+
+double ModelCache::AskedDuringLoad(const Pool& pool) const {
+  const base::SteadyTime since = clock_.SteadyNow() - kRateWindow;
+  const auto recent = pool.asked.end() - std::lower_bound(pool.asked.begin(), pool.asked.end(), since);
   const double rate =
       static_cast<double>(recent) / std::chrono::duration<double>(kRateWindow).count();
-  const double during = std::round(rate * std::chrono::duration<double>(pool.load_time).count());
-  const auto wanted = static_cast<std::uint32_t>(1 + std::min(during, 1e6));
-  return std::clamp(std::max(wanted, pool.waiting), 1u, options_.children_max);
+  return std::round(rate * std::chrono::duration<double>(pool.load_time).count());
+}
+
+// A first call takes as long as a request does, and saves that one less.
+WarmUp ModelCache::WarmUpFor(const Pool& pool) const {
+  if (pool.waiting > 0 || AskedDuringLoad(pool) >= 1) return WarmUp::kNone;
+  const bool busy = std::any_of(pools_.begin(), pools_.end(),
+                                [](const auto& entry) { return entry.second.busy > 0; });
+  return busy ? WarmUp::kSmall : WarmUp::kFull;
 }
 
 void ModelCache::Want(Pool& pool) {
@@ -177,7 +187,7 @@ void ModelCache::Return(std::unique_ptr<ReadyChild> child, const std::string& mo
   Want(pool);
   if (keep) {
     pool.ready.push_front({std::move(child), tenant, pool.memory_bytes});
-    changed_.notify_all();
+    if (pool.waiting > 0) changed_.notify_all();  // Waking builders for nothing costs more.
   } else {
     Doom(pool, std::move(child));
   }
@@ -243,7 +253,7 @@ void ModelCache::Make(Pool& pool, std::unique_lock<std::mutex>& lock, const std:
   --pool.to_load;
   ++pool.loading;
   const Recipe recipe = pool.recipe;
-  const WarmUp warm_up = pool.waiting > 0 ? WarmUp::kSmall : WarmUp::kFull;
+  const WarmUp warm_up = WarmUpFor(pool);
   const bool measured = pool.load_time.count() > 0;
   lock.unlock();
   const base::SteadyTime began = clock_.SteadyNow();

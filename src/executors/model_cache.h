@@ -121,6 +121,8 @@ class ModelCache {
   Pool& PoolFor(const Recipe& recipe);
   void Want(Pool& pool);
   std::uint32_t Wanted(const Pool& pool) const;
+  double AskedDuringLoad(const Pool& pool) const;  // Requests, as of late.
+  WarmUp WarmUpFor(const Pool& pool) const;
   void Destroy(Pool& pool, std::list<Ready>::iterator which);
   void Doom(Pool& pool, std::unique_ptr<ReadyChild> child);
   void Sweep();

@@ -37,7 +37,8 @@ class FakeChild final : public ReadyChild {
   bool usable() const override { return !killed_; }
   int pid() const override { return ::getpid(); }
   std::uint32_t answered() const override { return answered_; }
-  sandbox::ResourceUsage UsageSoFar() const override { return {}; }
+  base::SteadyTime ready_since() const override { return {}; }
+  sandbox::ResourceUsage UsageOfAnswer() const override { return {}; }
   std::vector<std::string> layers() const override { return {}; }
   std::vector<std::string> missing() const override { return {}; }
   int number() const { return number_; }

@@ -14,8 +14,9 @@
 
 namespace ncn::executors {
 
-// How deep a child's first call goes: with inputs of the model's own size, with the smallest that
-// it takes, or none.
+// How deep a child's first call goes, which is made before there is a request: with inputs of the
+// model's own size, when there is time; with the smallest that it takes, when others compute
+// meanwhile; none, when a request would wait for it.
 enum class WarmUp { kFull, kSmall, kNone };
 
 // A sandbox that has loaded one model and waits for a request. Used by one thread at a time;
@@ -35,7 +36,8 @@ class ReadyChild {
   virtual bool usable() const = 0;
   virtual int pid() const = 0;
   virtual std::uint32_t answered() const = 0;  // Requests so far.
-  virtual sandbox::ResourceUsage UsageSoFar() const = 0;
+  virtual base::SteadyTime ready_since() const = 0;
+  virtual sandbox::ResourceUsage UsageOfAnswer() const = 0;  // Of the last one.
   virtual std::vector<std::string> layers() const = 0;
   virtual std::vector<std::string> missing() const = 0;
 };

@@ -55,12 +55,9 @@ ReadyScriptRunner::ReadyScriptRunner(Zygotes& zygotes, ScriptRunner& cold,
       clock_(clock),
       cache_(options_.cache, clock) {}
 
-Isolation ReadyScriptRunner::LevelOf(const ScriptTask& task) const {
-  const auto own = options_.isolation_of.find(task.model.id.value());
-  const Isolation level = own != options_.isolation_of.end() ? own->second : options_.isolation;
-  // Of a client that is not known there is no "same" one.
-  const bool known = !task.request.client_address.empty();
-  return level == Isolation::kTenant && !known ? Isolation::kRequest : level;
+Isolation ReadyScriptRunner::LevelOf(const models::Model& model) const {
+  const auto own = options_.isolation_of.find(model.id.value());
+  return own != options_.isolation_of.end() ? own->second : options_.isolation;
 }
 
 absl::StatusOr<std::shared_ptr<const Recipe>> ReadyScriptRunner::RecipeFor(
@@ -83,6 +80,8 @@ absl::StatusOr<Recipe> ReadyScriptRunner::MakeRecipe(const models::Model& model,
   LoadOrder order{.script = script.inside_path,
                   .model = InsidePath(model),
                   .threads = options_.threads,
+                  .requests_max =
+                      LevelOf(model) == Isolation::kTenant ? options_.tenant_requests_max : 1,
                   .output_bytes_max = policy.limits().output_bytes};
   return Recipe{
       .model = model.id.value(),
@@ -115,8 +114,10 @@ void ReadyScriptRunner::Preload(const models::Model& model, const ExecutorScript
 }
 
 Outcome ReadyScriptRunner::Run(const ScriptTask& task) {
-  const Isolation level = LevelOf(task);
+  Isolation level = LevelOf(task.model);
   if (level == Isolation::kCold) return cold_.Run(task);
+  // Of a client that is not known there is no "same" one.
+  if (task.request.client_address.empty()) level = Isolation::kRequest;
   const base::SteadyTime began = clock_.SteadyNow();
   const auto recipe = RecipeFor(task.model, task.script);
   if (!recipe.ok()) return cold_.Run(task);  // Which tells what is wrong.
@@ -163,13 +164,13 @@ Outcome ReadyScriptRunner::Ask(std::unique_ptr<ReadyChild> child, const ScriptTa
                                base::SteadyTime began) {
   const auto started_at = clock_.WallNow();
   const base::SteadyTime asked = clock_.SteadyNow();
-  const microseconds cpu_before = child->UsageSoFar().cpu;
   auto answer = child->Answer(task.request, began, task.deadline, task.stop);
   const base::SteadyTime answered = clock_.SteadyNow();
   const bool first = child->answered() == 1;
   const auto give_back = [&] {
     const bool again = level == Isolation::kTenant && child->usable() &&
-                       child->answered() < options_.tenant_requests_max;
+                       child->answered() < options_.tenant_requests_max &&
+                       clock_.SteadyNow() - child->ready_since() < options_.tenant_time_max;
     cache_.Return(std::move(child), task.model.id.value(),
                   again ? task.request.client_address : "");
   };
@@ -178,12 +179,11 @@ Outcome ReadyScriptRunner::Ask(std::unique_ptr<ReadyChild> child, const ScriptTa
     return std::move(*failure);
   }
   auto& [output, executor_steps] = std::get<ExecutorAnswer>(answer);
-  const sandbox::ResourceUsage usage = child->UsageSoFar();
+  const sandbox::ResourceUsage usage = child->UsageOfAnswer();
   std::vector<inference::StepTime> steps = {
       {"ready sandbox", duration_cast<microseconds>(asked - began)}};
   for (const inference::StepTime& step : executor_steps) {
-    if (step.step != "total")
-      steps.push_back({base::StrCat("executor ", step.step), step.duration});
+    steps.push_back({base::StrCat("executor ", step.step), step.duration});
   }
   steps.push_back({"executor round trip", duration_cast<microseconds>(answered - asked)});
   inference::InferenceResult result{
@@ -196,7 +196,7 @@ Outcome ReadyScriptRunner::Ask(std::unique_ptr<ReadyChild> child, const ScriptTa
                  .isolation = std::string(Name(level)),
                  .policy_hash = policy_hash,
                  .layers = child->layers(),
-                 .usage = {duration_cast<microseconds>(answered - asked), usage.cpu - cpu_before,
+                 .usage = {duration_cast<microseconds>(answered - asked), usage.cpu,
                            usage.peak_memory_bytes},
                  .started_at = started_at,
                  .finished_at = clock_.WallNow(),

@@ -28,7 +28,9 @@ class ReadyScriptRunner final : public ScriptRunner {
     std::uint32_t threads = 1;  // That one request may compute with.
     Isolation isolation = Isolation::kRequest;
     std::map<std::string, Isolation> isolation_of;  // Of single models, in place of that.
-    std::uint32_t tenant_requests_max = 1000;       // That one child serves at level kTenant.
+    // How many requests, and for how long, one child serves at level kTenant.
+    std::uint32_t tenant_requests_max = 10'000;
+    std::chrono::milliseconds tenant_time_max = std::chrono::minutes(10);
     ModelCache::Options cache;
   };
   // All but the options outlive the runner. `cold` runs what is not to be, or cannot be, run here.
@@ -42,7 +44,7 @@ class ReadyScriptRunner final : public ScriptRunner {
   std::vector<CacheEntry> Entries() const { return cache_.Entries(); }
 
  private:
-  Isolation LevelOf(const ScriptTask& task) const;
+  Isolation LevelOf(const models::Model& model) const;
   absl::StatusOr<std::shared_ptr<const Recipe>> RecipeFor(const models::Model& model,
                                                           const ExecutorScript& script);
   absl::StatusOr<Recipe> MakeRecipe(const models::Model& model, const ExecutorScript& script,

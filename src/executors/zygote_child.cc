@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "base/logging.h"
 #include "base/status_macros.h"
@@ -78,6 +79,7 @@ absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ZygoteChild::
                        {"script", order.script},
                        {"model", order.model},
                        {"threads", order.threads},
+                       {"requests_max", order.requests_max},
                        {"warm_up", Name(order.warm_up)}};
   // What nobody waits for yet leaves the processors to those that answer.
   const bool background = order.warm_up == WarmUp::kFull;
@@ -95,6 +97,8 @@ absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ZygoteChild::
                static_cast<double>(step.duration.count()) / 1000);
   }
   if (!report->ready) return NotReadable(absl::InvalidArgumentError("it does not say \"ready\""));
+  child->ready_since_ = std::chrono::steady_clock::now();
+  child->cpu_time_ = child->process_->UsageSoFar().cpu;
   return child;
 }
 
@@ -110,6 +114,9 @@ std::variant<ExecutorAnswer, Failure> ZygoteChild::Answer(
   if (request.seed) header["seed"] = *request.seed;
   auto exchanged = Exchange(header.dump(), request.input.bytes, since, deadline, stop);
   ++answered_;
+  usage_ = process_->UsageSoFar();
+  const auto cpu_before = std::exchange(cpu_time_, usage_.cpu);
+  usage_.cpu -= cpu_before;
   if (auto* failure = std::get_if<Failure>(&exchanged)) return std::move(*failure);
   auto& frame = std::get<Frame>(exchanged);
   auto report = ParseExecutorReport(frame.header);

@@ -19,6 +19,7 @@ struct LoadOrder {
   std::string script;  // Inside paths.
   std::string model;
   std::uint32_t threads = 1;
+  std::uint32_t requests_max = 1;
   WarmUp warm_up = WarmUp::kFull;
   std::uint64_t output_bytes_max = 0;
 };
@@ -41,7 +42,8 @@ class ZygoteChild final : public ReadyChild {
   bool usable() const override;
   int pid() const override { return process_->pid(); }
   std::uint32_t answered() const override { return answered_; }
-  sandbox::ResourceUsage UsageSoFar() const override { return process_->UsageSoFar(); }
+  base::SteadyTime ready_since() const override { return ready_since_; }
+  sandbox::ResourceUsage UsageOfAnswer() const override { return usage_; }
   std::vector<std::string> layers() const override { return process_->layers(); }
   std::vector<std::string> missing() const override { return process_->missing(); }
 
@@ -61,6 +63,9 @@ class ZygoteChild final : public ReadyChild {
   Conversation conversation_;
   const std::uint64_t output_bytes_max_;
   std::uint32_t answered_ = 0;
+  base::SteadyTime ready_since_;
+  sandbox::ResourceUsage usage_;          // Of the last answer.
+  std::chrono::microseconds cpu_time_{0};  // Up to then, the load included.
   bool dead_ = false;
   absl::StatusOr<sandbox::SandboxOutcome> outcome_;  // Written by the waiter before it ends.
   std::atomic<bool> ended_ = false;

@@ -41,13 +41,13 @@ absl::Status WriteSetting(const std::string& folder, const char* name, std::stri
 std::uint64_t ReadNumber(const std::string& path, std::string_view key) {
   const absl::StatusOr<std::string> text = base::ReadFile(path, kProcFileBytesMax);
   if (!text.ok()) return 0;
-  std::istringstream lines(*text);
-  std::string word;
   std::uint64_t value = 0;
   if (key.empty()) {
-    lines >> value;
+    std::from_chars(text->data(), text->data() + text->size(), value);
     return value;
   }
+  std::istringstream lines(*text);
+  std::string word;
   while (lines >> word >> value) {
     if (word == key) return value;
   }

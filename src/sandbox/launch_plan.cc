@@ -12,6 +12,7 @@
 #include <functional>
 
 #include "base/errno_status.h"
+#include "base/files.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "sandbox/workspace.h"
@@ -40,6 +41,7 @@ constexpr bool kBoundAddressSpace = false;
 constexpr bool kBoundAddressSpace = true;
 #endif
 constexpr std::uint64_t kLockedBytesMax = 64 << 10;
+constexpr std::size_t kSysFileBytesMax = 4096;
 
 // Whether the sandbox's host user may read what is at `seen`, as far as the mode tells.
 bool MayRead(const struct stat& seen, const SandboxIdentity& who) {
@@ -85,6 +87,15 @@ absl::Status PlanHostEtc(LaunchRequest& request, const std::vector<std::string>&
   }
   request.files.push_back({"/etc/passwd", kPasswd});
   return absl::OkStatus();
+}
+
+// What malloc looks for before it asks for huge pages, of which a fork copies fewer tables.
+void PlanHugePages(LaunchRequest& request) {
+  for (const char* name : {"enabled", "hpage_pmd_size"}) {
+    const std::string path = base::StrCat("/sys/kernel/mm/transparent_hugepage/", name);
+    auto text = base::ReadFile(path, kSysFileBytesMax);
+    if (text.ok()) request.files.push_back({path, *std::move(text)});
+  }
 }
 
 absl::Status PlanRoot(LaunchRequest& request, const SandboxPolicy& policy) {
@@ -134,6 +145,7 @@ absl::Status PlanTree(LaunchRequest& request, const SandboxPolicy& policy) {
     request.landlock_paths.push_back(
         {bind.inside_path, bind.executable ? LandlockAccess::kExecute : LandlockAccess::kRead});
   }
+  if (policy.profile() == SeccompProfile::kZygote) PlanHugePages(request);
   for (const char* path : {kWorkFolder, kTemporaryFolder, kSharedMemoryFolder}) {
     request.landlock_paths.push_back({path, LandlockAccess::kWrite});
   }
