@@ -78,7 +78,8 @@ executors::ReadyScriptRunner::Options ReadyOptionsOf(const NodeConfig& config,
                        : *executors::IsolationFromName(config.isolation),
       .cache = {.time_to_live = seconds(config.model_cache_ttl_seconds),
                 .memory_bytes = std::uint64_t{config.model_cache_mb} << 20,
-                .children_max = 4 * SlotsOf(config),
+                .children_min = config.ready_min,
+                .children_max = config.ready_max > 0 ? config.ready_max : 4 * SlotsOf(config),
                 .builders = SlotsOf(config),
                 .pinned = {config.pin.begin(), config.pin.end()}}};
   for (const auto& [model, level] : config.isolation_of) {

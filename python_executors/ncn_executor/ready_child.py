@@ -14,7 +14,6 @@ when the node closes the stream, when a model cannot be loaded, and when a frame
 cannot be understood.
 """
 
-import contextlib
 import io
 import json
 import os
@@ -32,6 +31,7 @@ from ncn_executor.threads import THREADS_MAX, use_threads
 WORK_FOLDER = Path("/work")
 WARM_UPS = ("full", "small", "none")
 _NOTHING = Response(b"", "")
+_TO_JSON = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def serve(descriptor: int = 0, work: Path = WORK_FOLDER) -> int:
@@ -98,9 +98,9 @@ def _load(
         report = {"status": "ready", "warm_up": warm_up}
         report |= execution.measurements(context)
     except (Exception, SystemExit) as error:  # Whatever a script throws.
-        _write(stream, execution.report_failure(error, context), _NOTHING)
+        stream.write(*_frame(execution.report_failure(error, context), _NOTHING))
         return None
-    _write(stream, report, _NOTHING)
+    stream.write(*_frame(report, _NOTHING))
     return executor
 
 
@@ -108,6 +108,7 @@ def _warm_up(executor: Executor, wanted: str, context: Context) -> str:
     """Warms up if it can; what was done."""
     if wanted == "none":
         return "none"
+    _rehearse()
     try:
         with context.timed("warm_up"):
             return wanted if executor.warm_up(wanted == "full") else "none"
@@ -129,16 +130,39 @@ def _run(
         stream.skip_body(body_bytes)
     else:
         data = stream.read_body(body_bytes)
-    request = _request(header, data)
+    stream.write(*_answer(_request(header, data), body_bytes, executor, context))
+
+
+def _answer(
+    request: Request, input_bytes: int, executor: Executor, context: Context
+) -> tuple[bytes, bytes]:
+    """The header and the body of the answer to one request."""
     context.timings_ms.clear()
     try:
-        execution.check_input_size(body_bytes)
+        execution.check_input_size(input_bytes)
         response = execution.run_request(executor, request, context)
         report = execution.report_answer(response, context)
     except (Exception, SystemExit) as error:  # Whatever a model throws.
         response = _NOTHING
         report = execution.report_failure(error, context)
-    _write(stream, report, response)
+    return _frame(report, response)
+
+
+class _Rehearsal(Executor):
+    """Answers nothing: what is around a model is run once before there is a request,
+    so that the request finds its code in pages of this process."""
+
+    def load(self, model_path: Path, context: Context) -> None:
+        pass
+
+    def run(self, request: Request) -> Response:
+        return Response(request.data, request.content_type)
+
+
+def _rehearse() -> None:
+    asked = {"do": "run", "content_type": "", "accept": "", "request_id": ""}
+    header = json.loads(_encode(asked | {"seed": None, "output_bytes_max": 1}))
+    _answer(_request(header, b"x"), 1, _Rehearsal(), Context())
 
 
 def _request(header: dict[str, Any], data: bytes) -> Request:
@@ -161,21 +185,22 @@ def _request(header: dict[str, Any], data: bytes) -> Request:
         raise BrokenConversation("a frame does not say what to run") from error
 
 
-def _write(stream: FrameStream, report: dict[str, Any], response: Response) -> None:
-    """Answers, after all that was printed meanwhile."""
+def _frame(report: dict[str, Any], response: Response) -> tuple[bytes, bytes]:
+    """Header and body, to be sent after all that was printed meanwhile."""
     for printed in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
+        try:
             printed.flush()
+        except (OSError, ValueError):
+            pass
     header = _encode(report)
     if len(header) > HEADER_BYTES_MAX:
         error = ExecutorError(
             ErrorCode.INTERNAL, "the report of the executor is too large"
         )
-        header = _encode({"status": "error", "error": error.as_report()})
-        response = _NOTHING
-    stream.write(header, response.data)
+        return _encode({"status": "error", "error": error.as_report()}), b""
+    return header, response.data
 
 
 def _encode(report: dict[str, Any]) -> bytes:
     # Texts from a model may hold what UTF-8 cannot.
-    return json.dumps(report, ensure_ascii=False).encode("utf-8", "replace")
+    return _TO_JSON(report).encode("utf-8", "replace")

@@ -107,6 +107,16 @@ void AddReadyOptions(CLI::App& app, NodeConfig& config) {
       ->envname("MODEL_CACHE_MB")
       ->check(CLI::Range(1, 1 << 24))
       ->capture_default_str();
+  app.add_option("--ready-min", config.ready_min,
+                 "Sandboxes that wait for requests to a loaded model, when few come")
+      ->envname("READY_MIN")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  app.add_option("--ready-max", config.ready_max,
+                 "The same at most, when many come; 0 means four for each slot")
+      ->envname("READY_MAX")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
   app.add_option("--preload", config.preload, "Models to load at start; may be repeated")
       ->envname("PRELOAD_MODELS")
       ->delimiter(',');

@@ -96,12 +96,26 @@ absl::Status Conversation::Send(std::string_view header, std::string_view body,
 
 absl::Status Conversation::ReadExactly(char* bytes, std::size_t size, base::SteadyTime deadline) {
   while (size > 0) {
-    const ssize_t got = ::recv(socket_.get(), bytes, size, MSG_DONTWAIT);
+    if (ahead_at_ < ahead_size_) {
+      const std::size_t take = std::min(size, ahead_size_ - ahead_at_);
+      std::memcpy(bytes, ahead_.data() + ahead_at_, take);
+      ahead_at_ += take;
+      bytes += take;
+      size -= take;
+      continue;
+    }
+    // Small reads, of lengths and headers, bring what follows them.
+    const bool small = size < ahead_.size();
+    const ssize_t got = ::recv(socket_.get(), small ? ahead_.data() : bytes,
+                               small ? ahead_.size() : size, MSG_DONTWAIT);
     if (got == 0) return Gone();
     if (got < 0 && errno == EAGAIN) {
       RETURN_IF_ERROR(Wait(POLLIN, deadline));
     } else if (got < 0 && errno != EINTR) {
       return Gone();
+    } else if (got > 0 && small) {
+      ahead_at_ = 0;
+      ahead_size_ = static_cast<std::size_t>(got);
     } else if (got > 0) {
       bytes += got;
       size -= static_cast<std::size_t>(got);
@@ -138,6 +152,7 @@ absl::StatusOr<Frame> Conversation::Receive(std::uint64_t body_bytes_max,
 }
 
 bool Conversation::Disturbed() const {
+  if (ahead_at_ < ahead_size_) return true;
   pollfd ready{socket_.get(), POLLIN, 0};
   return ::poll(&ready, 1, 0) != 0;
 }

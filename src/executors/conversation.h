@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -45,6 +46,9 @@ class Conversation {
   absl::Status ReadExactly(char* bytes, std::size_t size, base::SteadyTime deadline);
 
   base::UniqueFd socket_;
+  std::array<char, 4096> ahead_;  // Received and not asked for yet: from ahead_at_ to ahead_size_.
+  std::size_t ahead_at_ = 0;
+  std::size_t ahead_size_ = 0;
 };
 
 }  // namespace ncn::executors

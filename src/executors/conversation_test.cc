@@ -48,6 +48,18 @@ TEST(ConversationTest, AFrameOfAnySizeComesBack) {
   }
 }
 
+TEST(ConversationTest, FramesThatComeTogetherAreReadOneByOne) {
+  Pair pair;
+  pair.Say(Lengths(2, 3) + "{}abc" + Lengths(1, 1) + "xy" + Lengths(0, 0));
+  for (const char* whole : {"{}abc", "xy", ""}) {
+    EXPECT_TRUE(pair.ours->Disturbed());
+    const auto frame = pair.ours->Receive(10, In(kSoon));
+    ASSERT_TRUE(frame.ok()) << frame.status();
+    EXPECT_EQ(frame->header + frame->body, whole);
+  }
+  EXPECT_FALSE(pair.ours->Disturbed());
+}
+
 TEST(ConversationTest, WhatIsTooLargeIsRefusedBeforeItIsRead) {
   Pair pair;
   pair.Say(Lengths(2, 11) + "{}");

@@ -109,9 +109,8 @@ std::vector<inference::StepTime> ParseSteps(const json& report) {
 }  // namespace
 
 std::string Printable(std::string_view text, std::size_t bytes_max) {
-  const bool plain = std::all_of(text.begin(), text.end(), [](unsigned char c) {
-    return c >= 0x20 && c < 0x7f;
-  });
+  const bool plain =
+      std::all_of(text.begin(), text.end(), [](unsigned char c) { return c >= 0x20 && c < 0x7f; });
   if (plain) return std::string(text.substr(0, bytes_max));
   std::string printable;
   for (const char c : text) {

@@ -86,15 +86,31 @@ ModelCache::Pool& ModelCache::PoolFor(const Recipe& recipe) {
   return pool;
 }
 
-// One ahead, and as many as are asked for while one is made.
+// As many more as are asked for while one is made.
 std::uint32_t ModelCache::Wanted(const Pool& pool) const {
-  const auto wanted = static_cast<std::uint32_t>(1 + std::min(AskedDuringLoad(pool), 1e6));
-  return std::clamp(std::max(wanted, pool.waiting), 1u, options_.children_max);
+  const auto meanwhile = static_cast<std::uint32_t>(std::min(AskedDuringLoad(pool), 1e6));
+  const std::uint32_t most = Affordable(pool);
+  const std::uint32_t used = static_cast<std::uint32_t>(pool.ready.size()) - UnusedIn(pool);
+  const std::uint32_t ahead =
+      std::min(options_.children_min + meanwhile, most - std::min(most, used));
+  return std::min(std::max(ahead, pool.waiting), options_.children_max);
+}
+
+std::uint32_t ModelCache::UnusedIn(const Pool& pool) {
+  return static_cast<std::uint32_t>(std::count_if(pool.ready.begin(), pool.ready.end(),
+                                                  [](const Ready& r) { return r.tenant.empty(); }));
+}
+
+std::uint32_t ModelCache::Affordable(const Pool& pool) const {
+  if (pool.memory_bytes == 0) return options_.children_max;
+  const std::uint64_t many = options_.memory_bytes / pool.memory_bytes;
+  return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(many, 1, options_.children_max));
 }
 
 double ModelCache::AskedDuringLoad(const Pool& pool) const {
   const base::SteadyTime since = clock_.SteadyNow() - kRateWindow;
-  const auto recent = pool.asked.end() - std::lower_bound(pool.asked.begin(), pool.asked.end(), since);
+  const auto recent =
+      pool.asked.end() - std::lower_bound(pool.asked.begin(), pool.asked.end(), since);
   const double rate =
       static_cast<double>(recent) / std::chrono::duration<double>(kRateWindow).count();
   return std::round(rate * std::chrono::duration<double>(pool.load_time).count());
@@ -111,9 +127,7 @@ WarmUp ModelCache::WarmUpFor(const Pool& pool) const {
 void ModelCache::Want(Pool& pool) {
   if (pool.failures > 0 && clock_.SteadyNow() < pool.retry_at) return;
   const std::uint32_t wanted = pool.failures > 0 ? 1 : Wanted(pool);
-  const auto unused = static_cast<std::uint32_t>(std::count_if(
-      pool.ready.begin(), pool.ready.end(), [](const Ready& r) { return r.tenant.empty(); }));
-  const std::uint32_t have = unused + pool.loading + pool.to_load;
+  const std::uint32_t have = UnusedIn(pool) + pool.loading + pool.to_load;
   if (have >= wanted) return;
   pool.to_load += wanted - have;
   changed_.notify_all();
@@ -180,13 +194,14 @@ ModelCache::Lent ModelCache::Borrow(const Recipe& recipe, const std::string& ten
 
 void ModelCache::Return(std::unique_ptr<ReadyChild> child, const std::string& model,
                         const std::string& tenant) {
-  const bool keep = !tenant.empty() && child->usable();
+  const bool again = !tenant.empty() && child->usable();
   std::lock_guard lock(mutex_);
   Pool& pool = pools_[model];
   --pool.busy;
   Want(pool);
-  if (keep) {
+  if (again && pool.ready.size() < Affordable(pool)) {
     pool.ready.push_front({std::move(child), tenant, pool.memory_bytes});
+    KeepToBudget(pool);
     if (pool.waiting > 0) changed_.notify_all();  // Waking builders for nothing costs more.
   } else {
     Doom(pool, std::move(child));
@@ -200,7 +215,7 @@ void ModelCache::Preload(const Recipe& recipe) {
   Want(pool);
 }
 
-void ModelCache::KeepToBudget(const Pool& spared) {
+void ModelCache::KeepToBudget(Pool& spared) {
   const auto memory = [&] {
     std::uint64_t sum = 0;
     for (const auto& [name, pool] : pools_) {
@@ -215,10 +230,13 @@ void ModelCache::KeepToBudget(const Pool& spared) {
       if (pool.waiting > 0) continue;  // It is about to be taken.
       if (oldest == nullptr || pool.last_asked < oldest->last_asked) oldest = &pool;
     }
-    if (oldest == nullptr) return;
+    if (oldest == nullptr) break;
     base::Log("executors").info("model {} leaves the cache: memory is short", oldest->recipe.model);
     while (!oldest->ready.empty()) Destroy(*oldest, oldest->ready.begin());
     oldest->to_load = 0;
+  }
+  while (memory() > options_.memory_bytes && spared.ready.size() > 1 && spared.waiting == 0) {
+    Destroy(spared, std::prev(spared.ready.end()));
   }
 }
 

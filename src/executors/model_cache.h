@@ -60,7 +60,8 @@ class ModelCache {
   struct Options {
     std::chrono::milliseconds time_to_live{std::chrono::minutes(5)};
     std::uint64_t memory_bytes = 4ULL << 30;  // Of all ready children together.
-    std::uint32_t children_max = 8;           // Ready and loading, of one model.
+    std::uint32_t children_min = 1;           // Ready of one model, when no request waits,
+    std::uint32_t children_max = 8;           // and at most, those that load included.
     std::uint32_t builders = 2;               // Children made at once.
     std::set<std::string> pinned;             // Models that stay.
   };
@@ -121,12 +122,14 @@ class ModelCache {
   Pool& PoolFor(const Recipe& recipe);
   void Want(Pool& pool);
   std::uint32_t Wanted(const Pool& pool) const;
-  double AskedDuringLoad(const Pool& pool) const;  // Requests, as of late.
+  static std::uint32_t UnusedIn(const Pool& pool);
+  std::uint32_t Affordable(const Pool& pool) const;  // At least one, whatever it takes.
+  double AskedDuringLoad(const Pool& pool) const;    // Requests, as of late.
   WarmUp WarmUpFor(const Pool& pool) const;
   void Destroy(Pool& pool, std::list<Ready>::iterator which);
   void Doom(Pool& pool, std::unique_ptr<ReadyChild> child);
   void Sweep();
-  void KeepToBudget(const Pool& spared);
+  void KeepToBudget(Pool& spared);
   CacheState StateOf(const Pool& pool) const;
 
   const Options options_;

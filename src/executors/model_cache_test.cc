@@ -5,6 +5,7 @@
 #include <atomic>
 #include <random>
 
+#include "base/synchronized.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -205,6 +206,44 @@ TEST_F(ModelCacheTest, ShortMemoryTakesTheLeastRecentlyAskedFor) {
   cache.Preload(Good("second"));
   EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "second").ready == 1; }));
   EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "first").ready == 0; }));
+}
+
+TEST_F(ModelCacheTest, KeepsAsManyReadyAsToldAndMemoryAllows) {
+  ModelCache cache({.children_min = 3}, clock_);
+  cache.Preload(Good("m"));
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 3; }));
+  ModelCache small({.memory_bytes = 1, .children_min = 3}, clock_);
+  small.Return(Take(Borrow(small, Good("m"))), "m");
+  small.Return(Take(Borrow(small, Good("m"), "alice")), "m", "alice");
+  EXPECT_TRUE(Eventually([&] {
+    const CacheEntry entry = EntryOf(small, "m");
+    return entry.ready == 1 && entry.loading == 0;
+  }));
+}
+
+TEST_F(ModelCacheTest, WarmsUpAsDeepAsTheLoadAllows) {
+  base::Synchronized<std::vector<WarmUp>> depths;
+  const Recipe recipe{.model = "m",
+                      .version = "1",
+                      .policy_hash = "",
+                      .make = [&](WarmUp depth, std::stop_token) -> Made {
+                        depths.With([&](auto& seen) { seen.push_back(depth); });
+                        return std::make_unique<FakeChild>(counts_, counts_.made);
+                      }};
+  const auto seen = [&] { return depths.With([](auto& all) { return all; }); };
+  ModelCache cache({.children_min = 2, .builders = 1}, clock_);
+  auto first = Take(Borrow(cache, recipe));  // Waits for it.
+  ASSERT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 1; }));
+  auto second = Take(Borrow(cache, recipe));
+  cache.Return(std::move(first), "m");
+  ASSERT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 2; }));
+  EXPECT_EQ(seen()[0], WarmUp::kNone);
+  EXPECT_EQ(seen().back(), WarmUp::kSmall);  // The second one is still out.
+  cache.Return(std::move(second), "m");
+  auto idle = Take(Borrow(cache, recipe));
+  cache.Return(std::move(idle), "m");
+  ASSERT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 2; }));
+  EXPECT_EQ(seen().back(), WarmUp::kFull);
 }
 
 TEST_F(ModelCacheTest, AChildThatDiesWhileItWaitsIsReplaced) {

@@ -77,12 +77,12 @@ absl::StatusOr<Recipe> ReadyScriptRunner::MakeRecipe(const models::Model& model,
   ASSIGN_OR_RETURN(sandbox::SandboxPolicy policy,
                    PolicyFor(environment_, executors_path_, model, options_.limits));
   const auto time_limit = policy.limits().wall_clock;
-  LoadOrder order{.script = script.inside_path,
-                  .model = InsidePath(model),
-                  .threads = options_.threads,
-                  .requests_max =
-                      LevelOf(model) == Isolation::kTenant ? options_.tenant_requests_max : 1,
-                  .output_bytes_max = policy.limits().output_bytes};
+  LoadOrder order{
+      .script = script.inside_path,
+      .model = InsidePath(model),
+      .threads = options_.threads,
+      .requests_max = LevelOf(model) == Isolation::kTenant ? options_.tenant_requests_max : 1,
+      .output_bytes_max = policy.limits().output_bytes};
   return Recipe{
       .model = model.id.value(),
       .version = std::move(version),

@@ -64,7 +64,7 @@ class ZygoteChild final : public ReadyChild {
   const std::uint64_t output_bytes_max_;
   std::uint32_t answered_ = 0;
   base::SteadyTime ready_since_;
-  sandbox::ResourceUsage usage_;          // Of the last answer.
+  sandbox::ResourceUsage usage_;           // Of the last answer.
   std::chrono::microseconds cpu_time_{0};  // Up to then, the load included.
   bool dead_ = false;
   absl::StatusOr<sandbox::SandboxOutcome> outcome_;  // Written by the waiter before it ends.
