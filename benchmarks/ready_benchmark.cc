@@ -171,8 +171,8 @@ absl::Status Serve(Rig& rig) {
   return absl::OkStatus();
 }
 
-absl::Status Main(const std::string& folder, const std::string& name,
-                  const std::string& level_name) {
+absl::Status Main(const std::string& folder, const std::string& name, const std::string& level_name,
+                  std::uint32_t ready_min) {
   if (const char* filter = std::getenv("COMPUTE_NODE_LOG")) {
     RETURN_IF_ERROR(base::ConfigureLogging(filter));
   }
@@ -201,12 +201,15 @@ absl::Status Main(const std::string& folder, const std::string& name,
   executors::ReadyScriptRunner runner(zygotes, cold, sandbox->mode(), environment, scripts,
                                       {.limits = limits,
                                        .isolation = *level,
-                                       .cache = {.children_max = 4 * cores, .builders = cores}},
+                                       .cache = {.children_min = ready_min,
+                                                 .children_max = ready_min + 4 * cores,
+                                                 .builders = cores}},
                                       clock);
   Rig rig{*model, candidates.front(), runner};
   if (*level != executors::Isolation::kCold) {
     runner.Preload(*model, candidates.front());
-    while (runner.Entries().front().state == executors::CacheState::kLoading) {
+    while (runner.Entries().front().loading > 0 || runner.Entries().front().ready == 0) {
+      if (runner.Entries().front().state == executors::CacheState::kQuarantined) break;
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
     const executors::CacheEntry entry = runner.Entries().front();
@@ -219,14 +222,17 @@ absl::Status Main(const std::string& folder, const std::string& name,
 }  // namespace ncn::benchmarks
 
 int main(int argc, char** argv) {
-  std::map<std::string, std::string> options = {{"--level", "request"}};
+  std::map<std::string, std::string> options = {{"--level", "request"}, {"--ready-min", "1"}};
   for (int i = 1; i + 1 < argc; i += 2) options[argv[i]] = argv[i + 1];
   if (options["--models"].empty() || options["--model"].empty()) {
-    std::fprintf(stderr, "Usage: ready_benchmark --models DIR --model NAME [--level LEVEL]\n");
+    std::fprintf(stderr,
+                 "Usage: ready_benchmark --models DIR --model NAME [--level LEVEL] "
+                 "[--ready-min N]\n");
     return 2;
   }
   const absl::Status status =
-      ncn::benchmarks::Main(options["--models"], options["--model"], options["--level"]);
+      ncn::benchmarks::Main(options["--models"], options["--model"], options["--level"],
+                            static_cast<std::uint32_t>(std::stoul(options["--ready-min"])));
   if (status.ok()) return 0;
   std::fprintf(stderr, "Error: %s\n", std::string(status.message()).c_str());
   return 1;

@@ -21,6 +21,10 @@ constexpr milliseconds kFirstPause{1000};
 constexpr milliseconds kPauseMax{60'000};
 constexpr milliseconds kSweepInterval{1000};
 constexpr std::size_t kDoomedMax = 16;  // More are in the way even of requests that wait.
+// Requests come in bursts, and a processor that makes or unmakes children serves them worse. What
+// can wait waits until none has come or gone for a while, but not for ever.
+constexpr milliseconds kLull{5};
+constexpr milliseconds kBurstMax{50};
 
 struct Memory {
   std::uint64_t proportional_bytes = 0;  // 0 when the kernel does not say.
@@ -130,7 +134,27 @@ void ModelCache::Want(Pool& pool) {
   const std::uint32_t have = UnusedIn(pool) + pool.loading + pool.to_load;
   if (have >= wanted) return;
   pool.to_load += wanted - have;
-  changed_.notify_all();
+  WakeBuilders();
+}
+
+void ModelCache::WakeBuilders() {
+  if (watching_ == 0 || Urgent()) changed_.notify_all();
+}
+
+void ModelCache::Stir() {
+  const base::SteadyTime now = clock_.SteadyNow();
+  if (now - last_stir_ > kLull) burst_since_ = now;
+  last_stir_ = now;
+}
+
+bool ModelCache::Missing(const Pool& pool) {
+  return pool.to_load > 0 && (pool.waiting > 0 || UnusedIn(pool) == 0);
+}
+
+bool ModelCache::Urgent() const {
+  return doomed_.size() > kDoomedMax ||
+         std::any_of(pools_.begin(), pools_.end(),
+                     [](const auto& entry) { return Missing(entry.second); });
 }
 
 void ModelCache::Destroy(Pool& pool, std::list<Ready>::iterator which) {
@@ -139,17 +163,17 @@ void ModelCache::Destroy(Pool& pool, std::list<Ready>::iterator which) {
 }
 
 void ModelCache::Doom(Pool& pool, std::unique_ptr<ReadyChild> child) {
-  child->Kill();
   ++pool.evicting;
   doomed_.push_back({std::move(child), pool.recipe.model});
-  changed_.notify_all();
+  WakeBuilders();
 }
 
 ModelCache::Lent ModelCache::Borrow(const Recipe& recipe, const std::string& tenant,
                                     base::SteadyTime deadline, std::stop_token stop) {
   std::unique_lock lock(mutex_);
   Pool& pool = PoolFor(recipe);
-  const base::SteadyTime now = clock_.SteadyNow();
+  Stir();
+  const base::SteadyTime now = last_stir_;
   pool.last_asked = now;
   pool.asked.push_back(now);
   if (pool.asked.size() > kAskedMax) pool.asked.pop_front();
@@ -198,6 +222,7 @@ void ModelCache::Return(std::unique_ptr<ReadyChild> child, const std::string& mo
   std::lock_guard lock(mutex_);
   Pool& pool = pools_[model];
   --pool.busy;
+  Stir();
   Want(pool);
   if (again && pool.ready.size() < Affordable(pool)) {
     pool.ready.push_front({std::move(child), tenant, pool.memory_bytes});
@@ -320,18 +345,27 @@ void ModelCache::Build(std::stop_token stop) {
     for (auto& [name, pool] : pools_) {
       if (pool.to_load == 0) continue;
       if (chosen == nullptr || pool.waiting > chosen->waiting) chosen = &pool;
+      if (Missing(pool) && !Missing(*chosen)) chosen = &pool;
     }
-    const bool none_waits = chosen == nullptr || chosen->waiting == 0;
-    if (!doomed_.empty() && (none_waits || doomed_.size() > kDoomedMax)) {
+    const base::SteadyTime calm = std::min(last_stir_ + kLull, burst_since_ + kBurstMax);
+    if (doomed_.size() > kDoomedMax) {
       Bury(lock);
-    } else if (chosen != nullptr) {
+    } else if (chosen != nullptr && Missing(*chosen)) {
       Make(*chosen, lock, stop);
-    } else {
+    } else if (chosen == nullptr && doomed_.empty()) {
       changed_.wait_until(lock, stop, next_sweep, [&] {
         return !doomed_.empty() || std::any_of(pools_.begin(), pools_.end(), [](const auto& entry) {
           return entry.second.to_load > 0;
         });
       });
+    } else if (clock_.SteadyNow() < calm) {
+      ++watching_;
+      changed_.wait_until(lock, stop, std::min(calm, next_sweep), [&] { return Urgent(); });
+      --watching_;
+    } else if (!doomed_.empty()) {
+      Bury(lock);
+    } else {
+      Make(*chosen, lock, stop);
     }
   }
   // Whoever is left is killed and waited for with its owner.

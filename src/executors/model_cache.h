@@ -121,6 +121,12 @@ class ModelCache {
   // The following are called with the mutex held.
   Pool& PoolFor(const Recipe& recipe);
   void Want(Pool& pool);
+  void WakeBuilders();
+  // Tells that a request has come or gone.
+  void Stir();
+  // Whether the next request would have to wait for a child.
+  static bool Missing(const Pool& pool);
+  bool Urgent() const;
   std::uint32_t Wanted(const Pool& pool) const;
   static std::uint32_t UnusedIn(const Pool& pool);
   std::uint32_t Affordable(const Pool& pool) const;  // At least one, whatever it takes.
@@ -137,7 +143,10 @@ class ModelCache {
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;  // Work for builders, or news for borrowers.
   std::map<std::string, Pool> pools_;    // By model.
-  std::vector<Doomed> doomed_;           // To be waited for by a builder.
+  std::vector<Doomed> doomed_;           // To be killed and waited for by a builder.
+  base::SteadyTime last_stir_;
+  base::SteadyTime burst_since_;
+  int watching_ = 0;  // Builders that wait for the end of a burst.
   std::vector<std::jthread> builders_;
 };
 
