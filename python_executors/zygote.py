@@ -38,6 +38,7 @@ _MODULES = (
 _TORCH_MODULES = (
     "ncn_executor.architectures.cnn",
     "ncn_executor.architectures.mlp",
+    "ncn_executor.bark.pipeline",
     "safetensors.torch",
 )
 # Not every environment has these, and not every model needs them.

@@ -19,6 +19,7 @@ constexpr std::size_t kScriptsMax = 1024;
 
 const std::map<std::string, std::string>& ScriptsByModel() {
   static const auto* const scripts = new std::map<std::string, std::string>{
+      {"bark", "bark_model_executor.py"},
       {"bark_semantic", "semantic_model_executor.py"},
       {"bark_coarse", "coarse_model_executor.py"},
       {"bark_fine", "fine_model_executor.py"},

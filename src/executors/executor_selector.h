@@ -21,7 +21,7 @@ struct ExecutorScript {
 inline constexpr char kExecutorsInside[] = "/executors";
 inline constexpr char kModelInside[] = "/model";
 
-// Chooses executor scripts: those of Bark's stages by the model's name, otherwise the one that the
+// Chooses executor scripts: those of Bark and its stages by the model's name, otherwise the one that the
 // model's manifest names, otherwise the generic one. Thread-safe.
 class ExecutorSelector {
  public:

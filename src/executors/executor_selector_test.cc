@@ -52,6 +52,12 @@ TEST_F(ExecutorSelectorTest, PrefersTheScriptOfABarkStage) {
             (std::vector<std::string>{"semantic_model_executor.py", "generic_model_executor.py"}));
 }
 
+TEST_F(ExecutorSelectorTest, RunsAllOfBarkWithAScriptOfItsOwn) {
+  Write("executors/bark_model_executor.py", "bark");
+  EXPECT_EQ(Names(*Selector().Candidates(Model("bark"))),
+            (std::vector<std::string>{"bark_model_executor.py", "generic_model_executor.py"}));
+}
+
 TEST_F(ExecutorSelectorTest, PrefersTheManifestsScriptOverTheGenericOne) {
   Write("model/own.py", "own");
   const auto scripts = *Selector().Candidates(Model("digits", "own.py"));

@@ -1,0 +1,32 @@
+"""The numbers of the published model."""
+
+# Ids of the text's tokens begin here in the vocabulary of the semantic network.
+TEXT_ENCODING_OFFSET = 10_048
+TEXT_PAD_TOKEN = 129_595
+TEXT_VOCAB_SIZE = TEXT_PAD_TOKEN - TEXT_ENCODING_OFFSET
+SEMANTIC_VOCAB_SIZE = 10_000
+# Pads the history, and ends what is generated.
+SEMANTIC_PAD_TOKEN = 10_000
+SEMANTIC_INFER_TOKEN = 129_599
+SEMANTIC_RATE_HZ = 49.9
+SEMANTIC_STEPS_MAX = 768
+# Tokens of the text, and of the history that is added to them position by position.
+CONTEXT_TOKENS = 256
+
+COARSE_SEMANTIC_PAD_TOKEN = 12_048
+COARSE_INFER_TOKEN = 12_050
+COARSE_RATE_HZ = 75
+COARSE_HISTORY_MAX = 630
+COARSE_WINDOW_STEPS = 60
+COARSE_CODEBOOKS = 2
+SEMANTIC_TO_COARSE = COARSE_RATE_HZ / SEMANTIC_RATE_HZ * COARSE_CODEBOOKS
+
+FINE_CODEBOOKS = 8
+FINE_WINDOW = 1024
+FINE_OVERLAP = 512
+CODEBOOK_SIZE = 1024
+# Stands for a code that is not known yet.
+CODE_PAD_TOKEN = 1024
+
+BLOCK_SIZE = 1024
+SAMPLE_RATE_HZ = 24_000

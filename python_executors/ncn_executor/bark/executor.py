@@ -1,0 +1,39 @@
+"""What the scripts of Bark have in common."""
+
+from pathlib import Path
+from typing import ClassVar
+
+from ncn_executor.contract import Context, Executor, Request, Response
+
+
+class BarkExecutor(Executor):
+    """Runs some stages of Bark; a script says which.
+
+    Attributes:
+        STAGES: in order, of "semantic", "coarse", "fine" and "codec".
+    """
+
+    STAGES: ClassVar[tuple[str, ...]]
+
+    def load(self, model_path: Path, context: Context) -> None:
+        from ncn_executor.bark.files import find_stages
+
+        files = find_stages(model_path, self.STAGES)
+        with context.timed("import"):
+            from ncn_executor.backends.torch_backend import import_torch
+
+            torch = import_torch(context.threads)
+            from ncn_executor.bark.pipeline import Pipeline
+        context.versions["torch"] = str(torch.__version__)
+        self._context = context
+        self._pipeline = Pipeline(files)
+
+    def run(self, request: Request) -> Response:
+        with self._context.timed("infer"):
+            return self._pipeline.answer(request)
+
+    def warm_up(self, full: bool) -> bool:
+        return self._pipeline.warm_up(full)
+
+    def progress(self) -> float | None:
+        return self._pipeline.progress
