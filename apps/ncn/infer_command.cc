@@ -29,6 +29,7 @@ struct InferOptions {
   std::string gateway_address = "http://127.0.0.1:50051";
   std::string model;
   std::string input;
+  std::string text;
   std::string content_type;
   std::string accept;
   std::string output;
@@ -48,18 +49,28 @@ std::string NewRequestId() {
   return base::StrCat("ncn-", base::HexEncode(random));
 }
 
+// What is too large is for the node to refuse; this bound only keeps our own memory in check.
+constexpr std::size_t kInputBytesMax = 2ULL << 30;
+
+absl::StatusOr<inference::Payload> ReadInput(const InferOptions& options) {
+  inference::Payload input{.bytes = options.text, .content_type = options.content_type};
+  if (options.input.empty()) {
+    if (input.content_type.empty()) input.content_type = "text/plain";
+    return input;
+  }
+  const bool from_stdin = options.input == "-";
+  ASSIGN_OR_RETURN(input.bytes, from_stdin ? base::ReadAll(STDIN_FILENO, kInputBytesMax)
+                                           : base::ReadFile(options.input, kInputBytesMax));
+  if (input.content_type.empty()) input.content_type = MediaTypeOf(options.input);
+  return input;
+}
+
 absl::StatusOr<InferenceRequest> MakeRequest(const InferOptions& options) {
   ASSIGN_OR_RETURN(inference::RequestId id, inference::RequestId::Parse(NewRequestId()));
   ASSIGN_OR_RETURN(inference::ModelId model, inference::ModelId::Parse(options.model));
-  // What is too large is for the node to refuse; this bound only keeps our own memory in check.
-  constexpr std::size_t kInputBytesMax = 2ULL << 30;
-  const bool from_stdin = options.input == "-";
-  ASSIGN_OR_RETURN(std::string bytes, from_stdin ? base::ReadAll(STDIN_FILENO, kInputBytesMax)
-                                                 : base::ReadFile(options.input, kInputBytesMax));
-  InferenceRequest request{.id = std::move(id),
-                           .model = std::move(model),
-                           .input = {std::move(bytes), options.content_type}};
-  if (request.input.content_type.empty()) request.input.content_type = MediaTypeOf(options.input);
+  ASSIGN_OR_RETURN(inference::Payload input, ReadInput(options));
+  InferenceRequest request{
+      .id = std::move(id), .model = std::move(model), .input = std::move(input)};
   request.accept = options.accept;
   request.timeout =
       std::chrono::milliseconds(static_cast<std::int64_t>(options.timeout_seconds * 1000));
@@ -160,10 +171,12 @@ void AddInferCommand(CLI::App& app, Chosen& chosen) {
       ->envname("GATEWAY_ADDR")
       ->capture_default_str();
   command->add_option("--model", options->model, "Name of the model")->required();
-  command->add_option("--input", options->input, "File with the input; - reads standard input")
-      ->required();
+  CLI::Option_group* input = command->add_option_group("Input");
+  input->add_option("--input", options->input, "File with the input; - reads standard input");
+  input->add_option("--text", options->text, "The input itself, for models that take text");
+  input->require_option(1);
   command->add_option("--content-type", options->content_type,
-                      "Media type of the input; by the file's extension when not given");
+                      "Media type of the input; by the file's extension when not given, or text");
   command->add_option("--accept", options->accept, "Media type wanted for the answer");
   command->add_option("--output", options->output, "File for the output's bytes");
   command->add_option("--save", options->save, "File for the signed result, for `ncn verify`");
