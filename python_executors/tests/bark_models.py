@@ -1,7 +1,7 @@
-"""Tiny checkpoints of Bark: its own vocabularies, few and narrow layers, random weights.
+"""Tiny checkpoints of Bark: its own vocabularies, but few and narrow layers.
 
-Names and shapes are written out here from the published checkpoints, not taken from the
-code under test.
+Weights are random. Names and shapes are written out here from the published
+checkpoints, not taken from the code under test.
 """
 
 import io
@@ -112,7 +112,7 @@ def save_safetensors(path: Path, weights: dict[str, Any], arguments: Any) -> Pat
     return path
 
 
-class Codec(torch.nn.Module):
+class Codec(torch.nn.Module):  # type: ignore[misc]
     """Takes what EnCodec's decoder takes; 320 samples a frame."""
 
     def forward(self, codes: torch.Tensor) -> torch.Tensor:

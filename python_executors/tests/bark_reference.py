@@ -7,7 +7,7 @@ the likeliest token is taken each time.
 from typing import Any
 
 import numpy as np
-from scipy.special import erf
+from scipy.special import erf  # type: ignore[import]
 
 Array = Any
 

@@ -47,6 +47,17 @@ ask() {
   fi
 }
 
+# speak TEXT FILE: one request, whose sound is written to FILE and whose signed result is saved.
+speak() {
+  build/bin/ncn infer --gateway-addr "$address" --model bark --text "$1" --seed 6 --output "$2" \
+    --save "$folder/bark.json" > "$folder/answer" 2>&1 || {
+    sed 's/^/  /' "$folder/answer"
+    failed "letting bark speak" "The answer above says what went wrong."
+  }
+  sed 's/^/  /' "$folder/answer"
+  echo "The sound is in $2. Its picture is in examples/bark/README.md."
+}
+
 # verify FILE: checks a saved result with both implementations; a changed byte must be noticed by both as well.
 verify() {
   local name forged=$folder/forged.json

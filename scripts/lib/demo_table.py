@@ -5,7 +5,7 @@ Usage: scripts/lib/demo_table.py FOLDER
            FOLDER holds a file DIGIT_FONT.MODEL.json for each answer. Fails when the
            models disagree about a picture, or read half of them wrong.
        scripts/lib/demo_table.py --forge RESULT COPY
-           Writes a copy of a result in which one probability was changed.
+           Writes a copy of a result in which one byte of the output was changed.
 """
 
 import base64
@@ -33,11 +33,11 @@ def probabilities(result: dict[str, Any]) -> list[float]:
 
 
 def forge(source: pathlib.Path, copy: pathlib.Path) -> None:
-    """Changes one probability and leaves hash, signature and attestation alone."""
+    """Changes one byte and leaves hash, signature and attestation alone."""
     result = load(source)
-    answer = json.loads(base64.b64decode(result["output"]))
-    answer["outputs"][0]["data"][0] += 0.5
-    result["output"] = base64.b64encode(json.dumps(answer).encode()).decode()
+    output = bytearray(base64.b64decode(result["output"]))
+    output[len(output) // 2] ^= 1
+    result["output"] = base64.b64encode(output).decode()
     copy.write_text(json.dumps(result), encoding="utf-8")
 
 
