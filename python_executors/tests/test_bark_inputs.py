@@ -269,6 +269,21 @@ def test_what_cannot_be_answered_is_refused(bark: Executor, folder: Path) -> Non
     assert refused(semantic, silent).found == "none"
 
 
+def test_a_request_has_a_limit(bark: Executor) -> None:
+    error = refused(bark, b" " * (65 << 20))
+    assert error.code is ErrorCode.INPUT_TOO_LARGE
+
+
+def test_a_vocabulary_of_another_model_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = SemanticModelExecutor()
+    executor.load(folder / "semantic.pt", Context())
+    monkeypatch.setattr(executor._pipeline, "_tokenize", lambda text: [119_547])
+    error = refused(executor, {"text": "hello"})
+    assert (error.code, error.field) == (ErrorCode.INVALID_MODEL, "vocabulary")
+
+
 def test_accepting_anything_gives_the_form_of_the_question(
     run: Run, folder: Path
 ) -> None:

@@ -16,11 +16,14 @@ from bark_reference import Reference
 from conftest import Answer, Run, question, tensor
 from ncn_executor.bark import coarse, fine, semantic
 from ncn_executor.bark.checkpoint import load_network
+from ncn_executor.bark.executor import BarkExecutor
 from ncn_executor.bark.presets import parse_preset
 from ncn_executor.bark.sampling import Sampler, generator_for
 from ncn_executor.contract import Context, Request
 from ncn_executor.formats import find_model
+from ncn_executor.scripts import executor_of_script
 
+import bark_model_executor
 from bark_model_executor import BarkModelExecutor
 from coarse_model_executor import CoarseModelExecutor
 from fine_model_executor import FineModelExecutor
@@ -274,6 +277,12 @@ def test_a_text_may_come_as_it_is(run: Run, tmp_path: Path) -> None:
         NCN_CONTENT_TYPE="text/plain",
     )
     assert braces.status == 0
+
+
+@pytest.mark.parametrize("name", ["semantic", "coarse", "fine", "bark"])
+def test_a_ready_child_loads_a_script_once(name: str, tmp_path: Path) -> None:
+    script = Path(bark_model_executor.__file__).with_name(f"{name}_model_executor.py")
+    assert isinstance(executor_of_script(script, tmp_path), BarkExecutor)
 
 
 def test_progress_grows_and_warm_up_changes_no_answer(tmp_path: Path) -> None:

@@ -15,13 +15,14 @@ from ncn_executor.bark import codec
 from ncn_executor.bark import constants as bark
 from ncn_executor.bark.options import Options, parse_options
 from ncn_executor.contract import Request, Response
-from ncn_executor.errors import ExecutorError, first_line, invalid_input
+from ncn_executor.errors import ErrorCode, ExecutorError, first_line, invalid_input
 from ncn_executor.question import Question
 from ncn_executor.tensors import Array, Tensors, shape_text
 
 TEXT_TYPE = "text/plain"
 TEXT_CHARS_MAX = 16384
 TOKENS_MAX = 1 << 20
+REQUEST_BYTES_MAX = 64 * 1024 * 1024
 _TOKEN_TYPES = (open_inference.CONTENT_TYPE, safetensors_codec.CONTENT_TYPE)
 _SOUND_TYPES = (codec.CONTENT_TYPE, "audio/x-wav", "audio/wave", "audio/*")
 _UNKNOWN_TYPES = ("", "application/octet-stream", "*/*")
@@ -61,6 +62,13 @@ class SpeechQuestion:
 
 def read_question(request: Request) -> SpeechQuestion:
     """Reads a request in any of its forms."""
+    if len(request.data) > REQUEST_BYTES_MAX:
+        raise ExecutorError(
+            ErrorCode.INPUT_TOO_LARGE,
+            "the request is larger than any that Bark takes",
+            expected=f"at most {REQUEST_BYTES_MAX} bytes",
+            found=f"{len(request.data)} bytes",
+        )
     form = _form_of(request)
     if form == TEXT_TYPE:
         return _from_text(_decode_text(request.data), {}, "")
