@@ -30,16 +30,19 @@ start_network() {
   sed 's/^/  /' "$folder/network.log"
 }
 
+# infer DOING ARGUMENT...: one request; what ncn says about the answer is in $folder/answer.
+infer() {
+  build/bin/ncn infer --gateway-addr "$address" "${@:2}" > "$folder/answer" 2>&1 && return
+  sed 's/^/  /' "$folder/answer"
+  failed "$1" "The answer above says what went wrong."
+}
+
 # ask MODEL SAMPLE: one request, whose signed result is saved; the first answer of each model is shown in full.
 ask() {
   local model=$1 sample=$2 name began
   name=$(basename "$sample" .png)
   began=${EPOCHREALTIME/./}
-  build/bin/ncn infer --gateway-addr "$address" --model "$model" --input "$sample" \
-    --save "$folder/results/$name.$model.json" > "$folder/answer" 2>&1 || {
-    sed 's/^/  /' "$folder/answer"
-    failed "asking $model about $name.png" "The answer above says what went wrong."
-  }
+  infer "asking $model about $name.png" --model "$model" --input "$sample" --save "$folder/results/$name.$model.json"
   printf '%s about %s.png: answered in %d ms\n' "$model" "$name" $(((${EPOCHREALTIME/./} - began) / 1000))
   if [[ ! -e $folder/shown.$model ]]; then
     sed 's/^/  /' "$folder/answer"
@@ -49,13 +52,8 @@ ask() {
 
 # speak TEXT FILE: one request, whose sound is written to FILE and whose signed result is saved.
 speak() {
-  build/bin/ncn infer --gateway-addr "$address" --model bark --text "$1" --seed 6 --output "$2" \
-    --save "$folder/bark.json" > "$folder/answer" 2>&1 || {
-    sed 's/^/  /' "$folder/answer"
-    failed "letting bark speak" "The answer above says what went wrong."
-  }
+  infer "letting bark speak" --model bark --text "$1" --seed 6 --output "$2" --save "$folder/bark.json"
   sed 's/^/  /' "$folder/answer"
-  echo "The sound is in $2. Its picture is in examples/bark/README.md."
 }
 
 # verify FILE: checks a saved result with both implementations; a changed byte must be noticed by both as well.

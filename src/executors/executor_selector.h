@@ -21,8 +21,8 @@ struct ExecutorScript {
 inline constexpr char kExecutorsInside[] = "/executors";
 inline constexpr char kModelInside[] = "/model";
 
-// Chooses executor scripts: those of Bark and its stages by the model's name, otherwise the one that
-// the model's manifest names, otherwise the generic one. Thread-safe.
+// Chooses executor scripts: those of Bark and its stages by the model's name, otherwise the one
+// that the model's manifest names, otherwise the generic one. Thread-safe.
 class ExecutorSelector {
  public:
   // Reads the scripts in `executors_path` once, to hash them. NotFound when the generic executor is
