@@ -13,6 +13,7 @@ import torch
 from bark_reference import Reference
 from conftest import Run, question, tensor
 from ncn_executor.bark.checkpoint import load_network
+from ncn_executor.bark.codec import Codec
 from ncn_executor.bark.files import find_stages
 from ncn_executor.errors import ErrorCode, ExecutorError
 from ncn_executor.formats import find_model
@@ -142,6 +143,24 @@ def test_torchscript_brings_its_own_code(run: Run, tmp_path: Path) -> None:
     body["parameters"] = {"fine_temperature": 0}
     answer = run(path, body, FineModelExecutor)
     assert np.reshape(answer.data, (8, 2))[7].tolist() == [8, 9]
+
+
+class Remembering(torch.nn.Module):  # type: ignore[misc]
+    """Sound that grows louder with each call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, codes: torch.Tensor) -> torch.Tensor:
+        self.calls += 0.1
+        return self.calls.expand(1, 1, 320 * codes.size(2))
+
+
+def test_no_call_sees_what_another_left_behind(tmp_path: Path) -> None:
+    codec = Codec(scripted(tmp_path / "codec.pt", Remembering()))
+    codes = torch.zeros(8, 2, dtype=torch.int64)
+    assert torch.equal(codec.decode(codes), codec.decode(codes))
 
 
 @pytest.mark.parametrize(

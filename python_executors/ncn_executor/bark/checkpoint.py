@@ -16,13 +16,9 @@ import torch
 
 from ncn_executor.bark import constants as bark
 from ncn_executor.bark.architecture import FineGpt, Gpt, GptConfig, parameter_shapes
-from ncn_executor.bark.scripted import ScriptedFineGpt, ScriptedGpt
-from ncn_executor.errors import (
-    ErrorCode,
-    ExecutorError,
-    first_line,
-    is_out_of_memory,
-)
+from ncn_executor.bark.scripted import Script, ScriptedFineGpt, ScriptedGpt
+from ncn_executor.bark.weights import check_finite, invalid_file, unreadable
+from ncn_executor.errors import ErrorCode, ExecutorError
 from ncn_executor.formats import ModelFile
 
 CausalNetwork = Gpt | ScriptedGpt
@@ -60,7 +56,7 @@ def load_network(model: ModelFile, stage: str) -> CausalNetwork | FineNetwork:
             path=str(model.path),
         )
     if model.format == "torchscript":
-        module = load_torchscript(model.path)
+        module = Script(model.path)
         if stage == "fine":
             return ScriptedFineGpt(module, bark.CODEBOOK_SIZE)
         return ScriptedGpt(module, _VOCABULARIES[stage][1])
@@ -74,17 +70,6 @@ def load_network(model: ModelFile, stage: str) -> CausalNetwork | FineNetwork:
     return FineGpt(config, weights) if stage == "fine" else Gpt(config, weights)
 
 
-def load_torchscript(path: Path) -> Any:
-    """A scripted module whose weights are numbers."""
-    try:
-        module = torch.jit.load(str(path), map_location="cpu").eval()
-    except RuntimeError as error:
-        raise _unreadable(path, error) from error
-    for name, weight in module.state_dict().items():
-        _check_finite(path, name, weight)
-    return module
-
-
 def _read_checkpoint(path: Path) -> tuple[Any, Any]:
     """`model_args` and the weights, which stay in the file."""
     try:
@@ -92,14 +77,14 @@ def _read_checkpoint(path: Path) -> tuple[Any, Any]:
             str(path), map_location="cpu", weights_only=True, mmap=True
         )
     except pickle.UnpicklingError as error:
-        raise _invalid(
+        raise invalid_file(
             path, "holds more than weights", "weights and plain values", "other objects"
         ) from error
     except (RuntimeError, ValueError, KeyError, EOFError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     if not isinstance(content, dict) or not {"model", "model_args"} <= set(content):
         keys = sorted(map(str, content)) if isinstance(content, dict) else ["no keys"]
-        raise _invalid(
+        raise invalid_file(
             path,
             "is not a checkpoint of Bark",
             "a dictionary with model and model_args",
@@ -118,7 +103,7 @@ def _read_safetensors(path: Path) -> tuple[Any, Any]:
             arguments = json.loads((file.metadata() or {}).get("model_args", "null"))
         return arguments, safetensors.torch.load_file(str(path))
     except (safetensors.SafetensorError, ValueError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def _clean_names(path: Path, found: Any) -> dict[str, Any]:
@@ -127,7 +112,7 @@ def _clean_names(path: Path, found: Any) -> dict[str, Any]:
         isinstance(name, str) and torch.is_tensor(weight)
         for name, weight in found.items()
     ):
-        raise _invalid(path, "has no weights", "tensors by name", "something else")
+        raise invalid_file(path, "has no weights", "tensors by name", "something else")
     weights = {
         name.removeprefix(_COMPILED_PREFIX): weight
         for name, weight in found.items()
@@ -145,7 +130,7 @@ def _clean_names(path: Path, found: Any) -> dict[str, Any]:
 def _config(path: Path, arguments: Any, weights: Mapping[str, Any]) -> GptConfig:
     """Checks `model_args`."""
     if not isinstance(arguments, dict):
-        raise _invalid(
+        raise invalid_file(
             path, "says no sizes", "model_args, an object", "none", field="model_args"
         )
     values = dict(arguments)
@@ -166,7 +151,7 @@ def _config(path: Path, arguments: Any, weights: Mapping[str, Any]) -> GptConfig
         else:
             is_fit = type(value) is int and least <= value <= _SIZE_MAX
         if not is_fit:
-            raise _invalid(
+            raise invalid_file(
                 path,
                 f"has a wrong {field.name}",
                 "true or false" if field.name == "bias" else "a whole number",
@@ -177,7 +162,7 @@ def _config(path: Path, arguments: Any, weights: Mapping[str, Any]) -> GptConfig
         **{f.name: values[f.name] for f in dataclasses.fields(GptConfig)}
     )
     if config.n_embd % config.n_head or config.n_layer > _LAYERS_MAX:
-        raise _invalid(
+        raise invalid_file(
             path,
             "has sizes that do not fit together",
             f"n_embd a multiple of n_head, and at most {_LAYERS_MAX} layers",
@@ -197,7 +182,7 @@ def _check_stage(path: Path, config: GptConfig, stage: str) -> None:
         or config.output_vocab_size < outputs
     ):
         kind = "fine" if is_fine else "causal"
-        raise _invalid(
+        raise invalid_file(
             path,
             f"is not the network of the {stage} stage",
             f"{'a fine' if stage == 'fine' else 'a causal'} network, input_vocab_size "
@@ -207,7 +192,7 @@ def _check_stage(path: Path, config: GptConfig, stage: str) -> None:
             field="model_args",
         )
     if config.block_size < bark.BLOCK_SIZE:
-        raise _invalid(
+        raise invalid_file(
             path,
             "sees too few positions",
             f"at least {bark.BLOCK_SIZE}",
@@ -219,7 +204,7 @@ def _check_stage(path: Path, config: GptConfig, stage: str) -> None:
         config.n_codes_total == bark.FINE_CODEBOOKS
         and 1 <= given <= bark.COARSE_CODEBOOKS
     ):
-        raise _invalid(
+        raise invalid_file(
             path,
             "has another number of codebooks",
             f"{bark.FINE_CODEBOOKS}, of which 1 or {bark.COARSE_CODEBOOKS} are given",
@@ -240,7 +225,7 @@ def _check_weights(
     missing = [name for name in shapes if name not in found]
     surplus = [name for name in found if name not in shapes]
     if missing or surplus:
-        raise _invalid(
+        raise invalid_file(
             path,
             "has other weights than its model_args promise",
             ", ".join(missing[:_NAMES_SHOWN]) or "nothing more",
@@ -250,7 +235,7 @@ def _check_weights(
     weights = {}
     for name, shape in shapes.items():
         if tuple(found[name].shape) != shape or not found[name].is_floating_point():
-            raise _invalid(
+            raise invalid_file(
                 path,
                 "has a weight of another size than its model_args promise",
                 f"floating-point numbers, {list(shape)}",
@@ -258,40 +243,5 @@ def _check_weights(
                 field=f"weights.{name}",
             )
         weights[name] = found[name].float()
-        _check_finite(path, name, weights[name])
+        check_finite(path, name, weights[name])
     return weights
-
-
-def _check_finite(path: Path, name: str, weight: Any) -> None:
-    """A sum reads a weight once; only a suspicious one is looked at closely."""
-    if not weight.is_floating_point() or torch.isfinite(weight.sum()):
-        return
-    if not torch.isfinite(weight).all():
-        raise _invalid(
-            path,
-            "has a weight that is not a number",
-            "finite numbers",
-            "NaN" if torch.isnan(weight).any() else "Infinity",
-            field=f"weights.{name}",
-        )
-
-
-def _unreadable(path: Path, error: Exception) -> Exception:
-    """What to raise for a file that a library refuses."""
-    if is_out_of_memory(error) or "Permission denied" in str(error):
-        return error
-    what = f"cannot be loaded: {first_line(error)}"
-    return _invalid(path, what, "a whole file", "one that cannot be read")
-
-
-def _invalid(
-    path: Path, what: str, expected: str, found: str, *, field: str = "model"
-) -> ExecutorError:
-    return ExecutorError(
-        ErrorCode.INVALID_MODEL,
-        f"{path.name} {what}",
-        field=field,
-        expected=expected,
-        found=found,
-        path=str(path),
-    )

@@ -10,9 +10,8 @@ from typing import Any
 
 import torch
 
-from ncn_executor.bark.checkpoint import load_torchscript
 from ncn_executor.bark.constants import SAMPLE_RATE_HZ
-from ncn_executor.bark.scripted import call
+from ncn_executor.bark.scripted import Script
 from ncn_executor.errors import ErrorCode, ExecutorError
 
 CONTENT_TYPE = "audio/wav"
@@ -24,11 +23,11 @@ class Codec:
     """A loaded decoder."""
 
     def __init__(self, path: Path) -> None:
-        self._module = load_torchscript(path)
+        self._module = Script(path)
 
     def decode(self, codes: Tensor) -> Tensor:
         """FP32 [samples] for int64 [8, frames]."""
-        sound = call(self._module, codes[None])
+        sound = self._module(codes[None])
         is_mono = sound.ndim >= 1 and sound.numel() == sound.shape[-1] > 0
         if not is_mono or not sound.is_floating_point():
             raise _invalid("[1, 1, samples]", f"{sound.dtype}, {list(sound.shape)}")
