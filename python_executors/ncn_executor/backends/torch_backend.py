@@ -77,7 +77,7 @@ class TorchBackend(Backend):
         try:
             if model.format == "torchscript":
                 self._network = torch.jit.load(str(model.path), map_location="cpu").eval()
-                self._keeps_state = context.runs_max > 1 and self._writes_state()
+                self._keeps_state = context.runs_max > 1 and writes_state(self._network)
             else:
                 self._network = self._load_weights(model, context)
         except (RuntimeError, ValueError, KeyError, EOFError) as error:
@@ -110,19 +110,6 @@ class TorchBackend(Backend):
                 raise
             raise run_failure(_model_error(error), self.inputs) from error
         return self._named(result)
-
-    def _writes_state(self) -> bool:
-        """Whether the network changes what it holds, or may."""
-        jit = self._torch.jit
-        with jit.optimized_execution(True):  # Else neither inlines nor folds anything.
-            if not _writes_anything(self._network.inlined_graph):
-                return False
-            # On a copy, freezing folds every attribute but those that are written to.
-            try:
-                frozen = jit.freeze(self._network, optimize_numerics=False)
-            except RuntimeError:
-                return True
-        return bool(frozen.graph.findAllNodes("prim::GetAttr"))
 
     def _load_weights(self, model: ModelFile, context: Context) -> Any:
         """Puts weights into the network that the manifest names."""
@@ -182,6 +169,21 @@ class TorchBackend(Backend):
         if value.dtype == torch.bfloat16:
             value = value.float()
         return value.detach().contiguous().numpy()
+
+
+def writes_state(network: Any) -> bool:
+    """Whether a TorchScript network changes what it holds, or may."""
+    import torch
+
+    with torch.jit.optimized_execution(True):  # Else neither inlines nor folds anything.
+        if not _writes_anything(network.inlined_graph):
+            return False
+        # On a copy, freezing folds every attribute but those that are written to.
+        try:
+            frozen = torch.jit.freeze(network, optimize_numerics=False)
+        except RuntimeError:
+            return True
+    return bool(frozen.graph.findAllNodes("prim::GetAttr"))
 
 
 def _writes_anything(block: Any) -> bool:

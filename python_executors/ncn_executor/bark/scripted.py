@@ -6,13 +6,13 @@
 The last position's logits of the causal one count.
 """
 
-import contextlib
 import copy
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ncn_executor.backends.torch_backend import writes_state
 from ncn_executor.bark.weights import check_finite, unreadable
 from ncn_executor.errors import (
     ErrorCode,
@@ -34,12 +34,8 @@ class Script:
             raise unreadable(path, error) from error
         for name, weight in module.state_dict().items():
             check_finite(path, name, weight)
-        with contextlib.suppress(RuntimeError):  # What cannot be frozen runs as it is.
-            module = torch.jit.freeze(module)
         self._module = module
-        # Freezing folds every attribute but those that the module writes to.
-        graph = getattr(module, "graph", None)
-        self._keeps_state = bool(graph and graph.findAllNodes("prim::GetAttr"))
+        self._keeps_state = writes_state(module)
 
     def __call__(self, *arguments: Any) -> Tensor:
         """Calls the module, which shall return one tensor."""
