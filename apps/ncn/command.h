@@ -19,6 +19,7 @@ struct Chosen {
 };
 
 void AddInferCommand(CLI::App& app, Chosen& chosen);
+void AddBenchCommand(CLI::App& app, Chosen& chosen);
 void AddVerifyCommand(CLI::App& app, Chosen& chosen);
 void AddWalletCommand(CLI::App& app, Chosen& chosen);
 void AddDevnetCommand(CLI::App& app, Chosen& chosen);

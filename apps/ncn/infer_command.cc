@@ -1,90 +1,32 @@
 #include <signal.h>
-#include <sys/random.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
-#include <optional>
 #include <thread>
 
 #include "absl/strings/str_format.h"
 #include "apps/ncn/command.h"
 #include "apps/ncn/presentation.h"
+#include "apps/ncn/request_options.h"
 #include "apps/ncn/response_file.h"
 #include "base/files.h"
-#include "base/hex.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "reference/client.h"
-#include "signing/payment.h"
+#include "signing/address.h"
 
 namespace ncn::apps {
 namespace {
 
-using inference::InferenceRequest;
 using inference::InferenceResponse;
 
 struct InferOptions {
-  std::string gateway_address = "http://127.0.0.1:50051";
-  std::string model;
-  std::string input;
-  std::string text;
-  std::string content_type;
-  std::string accept;
+  RequestOptions request;
   std::string output;
   std::string save;
-  double timeout_seconds = 0;
-  std::optional<std::uint64_t> seed;
-  std::string pay_with;
-  std::string amount_wei = "1";
   std::string signer;
-  std::uint32_t message_mb_max = 256;
 };
-
-std::string NewRequestId() {
-  std::string random(12, '\0');
-  // The kernel gives so few bytes at once and without fail.
-  if (::getrandom(random.data(), random.size(), 0) < 0) std::abort();
-  return base::StrCat("ncn-", base::HexEncode(random));
-}
-
-// What is too large is for the node to refuse; this bound only keeps our own memory in check.
-constexpr std::size_t kInputBytesMax = 2ULL << 30;
-
-absl::StatusOr<inference::Payload> ReadInput(const InferOptions& options) {
-  inference::Payload input{.bytes = options.text, .content_type = options.content_type};
-  if (options.input.empty()) {
-    if (input.content_type.empty()) input.content_type = "text/plain";
-    return input;
-  }
-  const bool from_stdin = options.input == "-";
-  ASSIGN_OR_RETURN(input.bytes, from_stdin ? base::ReadAll(STDIN_FILENO, kInputBytesMax)
-                                           : base::ReadFile(options.input, kInputBytesMax));
-  if (input.content_type.empty()) input.content_type = MediaTypeOf(options.input);
-  return input;
-}
-
-absl::StatusOr<InferenceRequest> MakeRequest(const InferOptions& options) {
-  ASSIGN_OR_RETURN(inference::RequestId id, inference::RequestId::Parse(NewRequestId()));
-  ASSIGN_OR_RETURN(inference::ModelId model, inference::ModelId::Parse(options.model));
-  ASSIGN_OR_RETURN(inference::Payload input, ReadInput(options));
-  InferenceRequest request{
-      .id = std::move(id), .model = std::move(model), .input = std::move(input)};
-  request.accept = options.accept;
-  request.timeout =
-      std::chrono::milliseconds(static_cast<std::int64_t>(options.timeout_seconds * 1000));
-  request.seed = options.seed;
-  if (!options.pay_with.empty()) {
-    ASSIGN_OR_RETURN(const signing::Wallet payer, signing::Wallet::Load(options.pay_with));
-    ASSIGN_OR_RETURN(request.payment,
-                     signing::SignPayment(payer, request.id, request.model, options.amount_wei));
-    request.client_address = payer.address().ToString();
-  }
-  RETURN_IF_ERROR(inference::Validate(
-      request, {.input_bytes_max = kInputBytesMax, .timeout_max = std::chrono::hours(24)}));
-  return request;
-}
 
 // Requests a stop at SIGINT or SIGTERM, which are blocked from here on.
 class StopAtSignal {
@@ -132,12 +74,10 @@ absl::Status Keep(const InferOptions& options, const InferenceResponse& response
 }
 
 int Infer(const InferOptions& options) {
-  const auto request = MakeRequest(options);
+  const auto request = MakeRequest(options.request);
   if (!request.ok()) return Fail(request.status());
-  reference::GatewayClient::Options client_options;
-  client_options.connection.payload_bytes_max = std::size_t{options.message_mb_max} << 20;
   const StopAtSignal stop;
-  const auto client = reference::GatewayClient::Make(options.gateway_address, client_options);
+  const auto client = MakeClient(options.request);
   if (!client.ok()) return Fail(client.status());
   const auto start = std::chrono::steady_clock::now();
   const auto answer = (*client)->Infer(*request, stop.token());
@@ -167,32 +107,10 @@ void AddInferCommand(CLI::App& app, Chosen& chosen) {
   auto options = std::make_shared<InferOptions>();
   CLI::App* command =
       app.add_subcommand("infer", "Send one request to a gateway, and show and verify the result");
-  command->add_option("--gateway-addr", options->gateway_address, "Gateway, http(s)://HOST:PORT")
-      ->envname("GATEWAY_ADDR")
-      ->capture_default_str();
-  command->add_option("--model", options->model, "Name of the model")->required();
-  CLI::Option_group* input = command->add_option_group("Input");
-  input->add_option("--input", options->input, "File with the input; - reads standard input");
-  input->add_option("--text", options->text, "The input itself, for models that take text");
-  input->require_option(1);
-  command->add_option("--content-type", options->content_type,
-                      "Media type of the input; by the file's extension when not given, or text");
-  command->add_option("--accept", options->accept, "Media type wanted for the answer");
+  options->request.AddTo(*command);
   command->add_option("--output", options->output, "File for the output's bytes");
   command->add_option("--save", options->save, "File for the signed result, for `ncn verify`");
-  command
-      ->add_option("--timeout", options->timeout_seconds, "Seconds; 0 means the node's own limit")
-      ->check(CLI::Range(0.0, 86400.0));
-  command->add_option("--seed", options->seed, "Seed for models that draw random numbers");
   command->add_option("--signer", options->signer, "Address that must have signed the result");
-  command->add_option("--pay-with", options->pay_with,
-                      "Key file of the wallet that authorizes payment");
-  command->add_option("--amount-wei", options->amount_wei, "Amount to authorize, in wei")
-      ->capture_default_str();
-  command
-      ->add_option("--max-message-mb", options->message_mb_max, "Largest input or output, in MiB")
-      ->check(CLI::Range(1, 1024))
-      ->capture_default_str();
   command->callback([&chosen, options] { chosen.run = [options] { return Infer(*options); }; });
 }
 

@@ -24,6 +24,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   ncn::apps::Chosen chosen;
   ncn::apps::AddInferCommand(app, chosen);
+  ncn::apps::AddBenchCommand(app, chosen);
   ncn::apps::AddVerifyCommand(app, chosen);
   ncn::apps::AddWalletCommand(app, chosen);
   ncn::apps::AddDevnetCommand(app, chosen);
