@@ -23,22 +23,15 @@ stderr, and writes build/bench.json; --plot draws what is there.
 
 import argparse
 import contextlib
-import dataclasses
 import datetime
 import functools
-import hashlib
-import html
 import http.client
 import json
 import math
 import os
 import platform
 import random
-import select
-import shutil
-import socket
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
@@ -48,414 +41,33 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-PROGRAM = ROOT / "build" / "release" / "benchmarks" / "ready_benchmark"
+from ready_contenders import (
+    BURST,
+    ENVIRONMENT,
+    ROOT,
+    WORKERS,
+    Bubblewrap,
+    Contender,
+    Http,
+    Input,
+    Inside,
+    Ours,
+    Sample,
+    Trouble,
+    image_command,
+    quantiles,
+    sha256,
+)
+from ready_report import TABLES, plot, rows_of_targets, say, show
+from ready_whole_way import Network
+
 RESULT = ROOT / "build" / "bench.json"
-DOCS = ROOT / "docs"
 MODELS = ("mlp", "resnet18", "gpt", "mlp_onnx", "resnet18_onnx")
 LEVELS = ("request", "tenant", "cold")
 # A second or so each, so they get fewer turns.
 SLOW = ("plain", "bwrap", "ours-cold")
-WORKERS = 2
-IN_FLIGHT = WORKERS  # A node's own default: as many slots as cores.
-BURST = 4
 SLICES = 2
 WARM_UPS = 3
-SETTLE_SECONDS_MAX, SETTLED_SECONDS = 10.0, 0.1
-START_SECONDS_MAX = 180.0
-PREFIX = struct.Struct("<IQ")
-ENVIRONMENT = {
-    "PATH": "/usr/bin:/bin",
-    "HOME": "/tmp",
-    "LC_ALL": "C.UTF-8",
-    "PYTHONDONTWRITEBYTECODE": "1",
-    "PYTHONPATH": "/app/python_executors",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "NCN_THREADS": "1",
-    "UCX_LOG_LEVEL": "fatal",
-}
-
-
-class Trouble(Exception):
-    """Why a contender cannot take part."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Input:
-    """One request, the same for every contender."""
-
-    path: Path
-    content_type: str
-    data: bytes
-
-
-@dataclasses.dataclass(frozen=True)
-class Sample:
-    """One answer; what a contender does not know stays empty."""
-
-    ms: float
-    cpu_ms: float | None = None
-    sha256: str = ""
-    steps: dict[str, float] = dataclasses.field(default_factory=dict)
-
-
-class Contender:
-    """Something that answers requests for one model."""
-
-    def run(self, request: Input) -> Sample:
-        raise NotImplementedError
-
-    def settle(self) -> None:
-        """Waits until the next contender has the machine for itself."""
-
-    def cpu_ms(self) -> float | None:
-        """CPU time so far, where the contender knows it better than its samples."""
-        return None
-
-    def usage(self) -> dict[str, Any]:
-        """What it costs to be ready."""
-        return {}
-
-    def close(self) -> None:
-        """Ends its processes."""
-
-
-def sha256(data: bytes | memoryview) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def image_command(image: Path, *options: str) -> list[str]:
-    """bubblewrap as chroot: the image as root, the project's Python in /app."""
-    return (
-        ["bwrap", "--ro-bind", str(image), "/", "--proc", "/proc", "--dev", "/dev"]
-        + ["--tmpfs", "/tmp", "--tmpfs", "/app", "--tmpfs", "/model"]
-        + ["--ro-bind", str(ROOT / "python_executors"), "/app/python_executors"]
-        + ["--ro-bind", str(ROOT / "benchmarks"), "/app/benchmarks"]
-        + ["--die-with-parent", *options, "--"]
-    )
-
-
-class Inside(Contender):
-    """A process of ready_worker.py; see there for its roles."""
-
-    def __init__(
-        self, role: str, image: Path, model: Path, *options: str, tail: Sequence[str]
-    ) -> None:
-        ours, theirs = socket.socketpair()
-        self._socket = ours
-        command = image_command(
-            image, "--tmpfs", "/work", "--ro-bind", str(model), "/model/it", *options
-        )
-        command += ["/usr/bin/python3", "-s", "/app/benchmarks/ready_worker.py", role]
-        command += ["--model", "/model/it", "--descriptor", str(theirs.fileno()), *tail]
-        with theirs:
-            self._process = subprocess.Popen(
-                command,
-                env=ENVIRONMENT,
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        try:
-            self.receive()
-        except Trouble:
-            self._process.kill()
-            said = self._process.communicate()[1].strip().splitlines()
-            raise Trouble(said[-1] if said else "it ended at once") from None
-
-    def run(self, request: Input) -> Sample:
-        message = self.frame(request)
-        begun = time.perf_counter()
-        self._socket.sendall(message)
-        header, body = self.receive()
-        ms = (time.perf_counter() - begun) * 1e3
-        if header.get("status") != "ok":
-            raise Trouble(str(header.get("error")))
-        # Those that measure themselves know better.
-        found = sha256(body) if len(body) else ""
-        return Sample(header.get("ms", ms), header.get("cpu_ms"), found)
-
-    def cpu_ms(self) -> float:
-        return float(self._tell("cpu")["cpu_ms"])
-
-    def usage(self) -> dict[str, Any]:
-        return {"private_bytes": self._tell("usage")["private_bytes"]}
-
-    def _tell(self, what: str) -> dict[str, Any]:
-        self._socket.sendall(pack({"do": what}, b""))
-        return self.receive()[0]
-
-    def close(self) -> None:
-        self._socket.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(10)
-        self._process.kill()
-        self._process.communicate()
-
-    def frame(self, request: Input) -> bytes:
-        return pack({"do": "run", "content_type": request.content_type}, request.data)
-
-    def receive(self) -> tuple[dict[str, Any], memoryview]:
-        data = self._socket.recv(1 << 16)
-        while 0 < len(data) < PREFIX.size:
-            data += self._socket.recv(1 << 16)
-        if not data:
-            raise Trouble("the process ended")
-        header_bytes, body_bytes = PREFIX.unpack_from(data)
-        whole = memoryview(data)
-        if len(data) < PREFIX.size + header_bytes + body_bytes:
-            whole = memoryview(bytearray(PREFIX.size + header_bytes + body_bytes))
-            whole[: len(data)] = data
-            have = len(data)
-            while have < len(whole):
-                count = self._socket.recv_into(whole[have:])
-                if not count:
-                    raise Trouble("the process ended")
-                have += count
-        header = json.loads(bytes(whole[PREFIX.size : PREFIX.size + header_bytes]))
-        return header, whole[PREFIX.size + header_bytes :]
-
-    def exchange(self, message: bytes) -> None:
-        """Sends a frame and reads the answer; for saturation."""
-        self._socket.sendall(message)
-        if self.receive()[0].get("status") != "ok":
-            raise Trouble("a request failed at saturation")
-
-
-def pack(header: dict[str, Any], body: bytes) -> bytes:
-    text = json.dumps(header).encode()
-    return PREFIX.pack(len(text), len(body)) + text + body
-
-
-class Bubblewrap(Contender):
-    """The plain flow, each request in bubblewrap, with the files in a tmpfs."""
-
-    def __init__(self, image: Path, model: Path) -> None:
-        self._work = Path(tempfile.mkdtemp(dir="/dev/shm", prefix="ready."))
-        self._command = image_command(
-            image,
-            *("--unshare-all", "--ro-bind", str(model), "/model/it"),
-            *("--bind", str(self._work), "/work", "--chdir", "/work"),
-        )
-        self._command += ["/usr/bin/python3", "-s"]
-        self._command += ["/app/python_executors/generic_model_executor.py"]
-        self._command += ["--model", "/model/it", "--input", "/work/input"]
-        self._command += ["--output", "/work/output"]
-
-    def run(self, request: Input) -> Sample:
-        environment = {**ENVIRONMENT, "NCN_CONTENT_TYPE": request.content_type}
-        begun = time.perf_counter()
-        (self._work / "input").write_bytes(request.data)
-        done = subprocess.run(
-            self._command, env=environment, capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            raise Trouble(done.stderr.strip()[-500:])
-        answer = (self._work / "output").read_bytes()
-        ms = (time.perf_counter() - begun) * 1e3
-        return Sample(ms, sha256=sha256(answer))
-
-    def close(self) -> None:
-        shutil.rmtree(self._work)
-
-
-class Connection(http.client.HTTPConnection):
-    """HTTP on a socket of the file system."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost")
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(str(self._path))
-
-
-class Http(Contender):
-    """FastAPI, with one connection that stays open."""
-
-    def __init__(self, image: Path, model: Path, packages: Path | None) -> None:
-        self._folder = Path(tempfile.mkdtemp(dir="/dev/shm", prefix="ready."))
-        options = ["--bind", str(self._folder), "/work"]
-        if packages is not None:
-            options += ["--ro-bind", str(packages), "/app/packages"]
-            path = "/app/python_executors:/app/packages"
-            options += ["--setenv", "PYTHONPATH", path]
-        tail = ["--socket", "/work/socket"]
-        try:
-            self._server = Inside("http", image, model, *options, tail=tail)
-        except Trouble as trouble:
-            shutil.rmtree(self._folder)
-            if "No module named" in str(trouble):
-                raise Trouble("not in the image") from None
-            raise
-        self._connection = Connection(self._folder / "socket")
-        deadline = time.monotonic() + START_SECONDS_MAX
-        while not (self._folder / "socket").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-
-    def run(self, request: Input) -> Sample:
-        headers = {"Content-Type": request.content_type}
-        begun = time.perf_counter()
-        self._connection.request("POST", "/", request.data, headers)
-        answer = self._connection.getresponse()
-        body = answer.read()
-        ms = (time.perf_counter() - begun) * 1e3
-        if answer.status != 200:
-            raise Trouble(f"HTTP status {answer.status}")
-        return Sample(ms, None, sha256(body))
-
-    def cpu_ms(self) -> float:
-        self._connection.request("GET", "/cpu")
-        return float(json.loads(self._connection.getresponse().read())["cpu_ms"])
-
-    def close(self) -> None:
-        self._connection.close()
-        self._server._process.terminate()
-        self._server.close()
-        shutil.rmtree(self._folder)
-
-
-class Ours(Contender):
-    """ready_benchmark, which answers each line with a line."""
-
-    def __init__(self, models: Path, model: str, level: str) -> None:
-        if not PROGRAM.is_file():
-            raise Trouble(f"{PROGRAM.relative_to(ROOT)} is not built")
-        self._log = ROOT / "build" / "logs" / f"ready_benchmark_{level}.log"
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        command = [str(PROGRAM), "--models", str(models), "--model", model]
-        with self._log.open("w") as log:
-            self._process = subprocess.Popen(
-                [*command, "--level", level, "--ready-min", str(BURST)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-            )
-        self._rest = b""
-        try:
-            if (line := self._line(START_SECONDS_MAX)) != "ready":
-                raise Trouble(f"ready_benchmark said '{line}' instead of 'ready'")
-            self._children = self.usage().get("children")
-        except Trouble:
-            self.close()
-            raise
-
-    def run(self, request: Input) -> Sample:
-        answer = self._ask(f"run {request.path} {request.content_type}")
-        if not answer.get("ok"):
-            raise Trouble(f"ready_benchmark answered {json.dumps(answer)[:300]}")
-        steps = answer.get("steps") or {}
-        return Sample(float(answer["ms"]), None, str(answer.get("sha256", "")), steps)
-
-    def settle(self) -> None:
-        """Waits until as many children are ready as at first, and nothing computes."""
-        deadline = time.monotonic() + SETTLE_SECONDS_MAX
-        while time.monotonic() < deadline:
-            before = self.cpu_ms()
-            time.sleep(SETTLED_SECONDS)
-            # The kernel counts in steps of 10 ms.
-            if self.cpu_ms() - before <= 10 and self._children_ready():
-                return
-
-    def _children_ready(self) -> bool:
-        first = self._children
-        children = self._ask("stats").get("children", 0)
-        return not isinstance(first, int) or int(children) >= first
-
-    def cpu_ms(self) -> float:
-        """Of all its processes, the making of new children included."""
-        return tree_cpu_ms(self._process.pid)
-
-    def usage(self) -> dict[str, Any]:
-        found = self._ask("stats")
-        if "memory_bytes" in found and found.get("children"):
-            each = found["memory_bytes"] / found["children"]
-            found.setdefault("private_bytes_per_child", round(each))
-        return found
-
-    def saturate(self, request: Input, seconds: float) -> dict[str, Any]:
-        words = f"{request.path} {request.content_type} {seconds:g} {IN_FLIGHT}"
-        return self._ask(f"saturate {words}", seconds + 60)
-
-    def close(self) -> None:
-        assert self._process.stdin and self._process.stdout
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(30)
-        self._process.kill()
-        self._process.wait()
-        self._process.stdout.close()
-
-    def _ask(self, line: str, seconds: float = 60) -> dict[str, Any]:
-        assert self._process.stdin
-        try:
-            self._process.stdin.write(line.encode() + b"\n")
-            self._process.stdin.flush()
-        except OSError:
-            raise self._ended() from None
-        text = self._line(seconds)
-        try:
-            answer = json.loads(text)
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict):
-            raise Trouble(f"ready_benchmark answered '{text[:200]}', which is no JSON")
-        return answer
-
-    def _line(self, seconds: float) -> str:
-        assert self._process.stdout
-        deadline = time.monotonic() + seconds
-        while b"\n" not in self._rest:
-            left = max(deadline - time.monotonic(), 0)
-            if not select.select([self._process.stdout], [], [], left)[0]:
-                raise Trouble(f"ready_benchmark said nothing for {seconds:g} s")
-            chunk = os.read(self._process.stdout.fileno(), 1 << 16)
-            if not chunk:
-                raise self._ended()
-            self._rest += chunk
-        line, self._rest = self._rest.split(b"\n", 1)
-        return line.decode(errors="replace").strip()
-
-    def _ended(self) -> Trouble:
-        said = self._log.read_text(errors="replace").strip().splitlines()
-        last = said[-1] if said else "no word"
-        return Trouble(f"ready_benchmark ended: {last[:300]}")
-
-
-def tree_cpu_ms(root: int) -> float:
-    """CPU time of a process, of those below it, and of those they have waited for."""
-    parents: dict[int, int] = {}
-    ticks: dict[int, int] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            fields = path.read_text(errors="replace").rsplit(")", 1)[1].split()
-            pid = int(path.parent.name)
-            parents[pid] = int(fields[1])
-            ticks[pid] = sum(int(field) for field in fields[11:15])
-    total = 0
-    for pid in ticks:
-        above: int | None = pid
-        while above is not None and above != root:
-            above = parents.get(above)
-        total += ticks[pid] if above == root else 0
-    return total * 1e3 / os.sysconf("SC_CLK_TCK")
-
-
-def quantiles(times: Sequence[float]) -> dict[str, float]:
-    ordered = sorted(times)
-
-    def at(share: float) -> float:
-        place = share * (len(ordered) - 1)
-        low = math.floor(place)
-        high = min(low + 1, len(ordered) - 1)
-        return round(ordered[low] + (ordered[high] - ordered[low]) * (place - low), 3)
-
-    return {"p50_ms": at(0.5), "p95_ms": at(0.95), "p99_ms": at(0.99)}
 
 
 class Bench:
@@ -493,9 +105,31 @@ class Bench:
                 for contender in ("worker", "ours-request", "ours-tenant")
                 if contender in contenders
             }
+            if name == "mlp" and "bare" in contenders:
+                measure_it = functools.partial(
+                    self._whole_way, name, contenders["bare"], request
+                )
+                result["whole_way"] = self._try("whole way", measure_it)
             if not self._options.no_saturation:
                 result["saturation"] = self._saturate(name, contenders, request)
         return result
+
+    def _whole_way(self, name: str, bare: Contender, request: Input) -> dict[str, Any]:
+        """From `ncn` through gateway and node to a verified result, in turns with the
+        call of the model alone."""
+        bursts: dict[str, list[float]] = {"bare": [], "whole way": [], "sandbox": []}
+        with contextlib.closing(Network(self._data / "models", name)) as network:
+            for _ in range(WARM_UPS + min(self._options.runs, 40)):
+                bursts["bare"] += [bare.run(request).ms for _ in range(BURST)]
+                found = network.burst(request)
+                bursts["whole way"].append(found["p50_ms"])
+                bursts["sandbox"].append(found["on_node_p50_ms"])
+                network.settle()
+        medians = {k: statistics.median(v[WARM_UPS:]) for k, v in bursts.items()}
+        minus_bare = medians["whole way"] - medians["bare"]
+        return {k: round(v, 3) for k, v in medians.items()} | {
+            "minus_bare_ms": round(minus_bare, 3)
+        }
 
     def sizes(self) -> list[dict[str, Any]]:
         """How the latency of `echo` grows with its input."""
@@ -803,6 +437,8 @@ def targets(models: dict[str, Any]) -> list[dict[str, Any]]:
             if name == "mlp" and level in figures and "plain" in figures:
                 ratio = model["ratios"][f"plain/{level}"]
                 judge(name, f"plain / {level}", ratio, 1000, math.inf)
+        if way := model.get("whole_way"):
+            judge(name, "whole way - bare, ms", way["minus_bare_ms"], -math.inf, 3)
         bounds = {"ours-tenant": 0.9}
         if name == "gpt":
             bounds["ours-request"] = 0.65
@@ -815,14 +451,6 @@ def targets(models: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def number(value: Any, digits: int = 2) -> str:
-    return f"{value:.{digits}f}" if isinstance(value, (int, float)) else "-"
-
-
 def machine() -> dict[str, Any]:
     name = platform.machine()
     for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -831,269 +459,6 @@ def machine() -> dict[str, Any]:
             break
     load = round(os.getloadavg()[0], 2)
     return {"processor": name, "cores": os.cpu_count(), "load_before": load}
-
-
-def rows_of_latency(figures: dict[str, Any]) -> list[list[str]]:
-    rows = [["model", "contender", "p50 ms", "p95 ms", "p99 ms", "first ms", "runs"]]
-    rows[0] += ["CPU ms"]
-    for name, model in figures["models"].items():
-        for contender, one in model["contenders"].items():
-            times = [number(one[f"p{part}_ms"], 3) for part in (50, 95, 99)]
-            times += [number(one.get("first_p50_ms"), 3), str(one["runs"])]
-            rows.append([name, contender, *times, number(one.get("cpu_ms"))])
-        for contender, why in figures["absent"].items():
-            if contender not in model["contenders"]:
-                rows.append([name, contender, why, "", "", "", "", ""])
-    return rows
-
-
-def rows_of_ratios(figures: dict[str, Any]) -> list[list[str]]:
-    rows = [["model", "ratio of medians", "value"]]
-    for name, model in figures["models"].items():
-        rows += [[name, what, number(v, 3)] for what, v in model["ratios"].items()]
-    return rows
-
-
-def rows_of_saturation(figures: dict[str, Any]) -> list[list[str]]:
-    rows = [["model", "contender", "requests/s", "of worker", "p50 ms", "p95 ms"]]
-    rows[0] += ["CPU ms", "MiB each", "refill CPU ms"]
-    for name, model in figures["models"].items():
-        for contender, one in model.get("saturation", {}).items():
-            ready = model["ready"].get(contender) or {}
-            memory = ready.get("private_bytes_per_child", ready.get("private_bytes"))
-            mib = number(memory / 2**20, 1) if memory is not None else "-"
-            refill = ready.get("refill_cpu_ms")
-            if refill is None and contender == "ours-request":
-                refill = model.get("refill_cpu_ms")
-            rows.append(
-                [name, contender, number(one["requests_per_s"], 1)]
-                + [number(one.get("of_worker"))]
-                + [number(one.get("p50_ms")), number(one.get("p95_ms"))]
-                + [number(one.get("cpu_ms_per_request")), mib]
-                + [number(refill, 1)]
-            )
-    return rows
-
-
-def rows_of_sizes(figures: dict[str, Any]) -> list[list[str]]:
-    names = [n for row in figures["sizes"] for n in row["contenders"]]
-    names = list(dict.fromkeys(names))
-    rows = [["bytes", "form", *(f"{name} p50 ms" for name in names)]]
-    for row in figures["sizes"]:
-        form = "JSON" if row["content_type"].endswith("json") else "safetensors"
-        medians = [row["contenders"].get(name, {}).get("p50_ms") for name in names]
-        rows.append([str(row["bytes"]), form, *(number(m, 3) for m in medians)])
-    return rows
-
-
-def rows_of_targets(figures: dict[str, Any]) -> list[list[str]]:
-    rows = [["model", "target", "value", "wanted", "met"]]
-    for one in figures["targets"]:
-        met = "yes" if one["met"] else "NO"
-        rows.append(
-            [one["model"], one["what"], number(one["value"], 3), one["target"], met]
-        )
-    return rows
-
-
-TABLES = (rows_of_latency, rows_of_ratios, rows_of_saturation, rows_of_sizes)
-
-
-def show(rows: list[list[str]]) -> None:
-    """Columns as wide as they need to be; a reason runs over its neighbours."""
-    if len(rows) < 2:
-        return
-    wide = [
-        max(len(row[i]) for row in rows if row[-1] or i < 2)
-        for i in range(len(rows[0]))
-    ]
-    for row in rows:
-        say("  ".join(cell.ljust(width) for cell, width in zip(row, wide)).rstrip())
-    say("")
-
-
-def in_markdown(rows: list[list[str]]) -> str:
-    if len(rows) < 2:
-        return "Not measured.\n"
-    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-COLORS = {
-    "bare": "#9aa5b1",
-    "worker": "#3e7cb1",
-    "plain": "#c8553d",
-    "bwrap": "#e09f3e",
-    "http": "#8e6c8a",
-    "ours-request": "#2a9d5c",
-    "ours-tenant": "#7bc47f",
-    "ours-cold": "#1b6b43",
-}
-FONT = "font-family='sans-serif' font-size='12'"
-
-
-def svg(width: float, height: float, title: str, parts: Sequence[str]) -> str:
-    return (
-        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width:g} {height:g}' "
-        f"width='{width:g}' height='{height:g}' {FONT} role='img'>\n"
-        f"<title>{html.escape(title)}</title>\n"
-        "<rect width='100%' height='100%' fill='white'/>\n"
-        + label(10, 22, title, "font-weight='bold' font-size='14'")
-        + "".join(parts)
-        + "</svg>\n"
-    )
-
-
-def label(x: float, y: float, text: str, how: str = "") -> str:
-    return f"<text x='{x:.1f}' y='{y:.1f}' {how}>{html.escape(text)}</text>\n"
-
-
-def decades(values: Sequence[float]) -> tuple[int, int]:
-    """The powers of ten around all values."""
-    low = math.floor(math.log10(min(values)))
-    return low, max(math.ceil(math.log10(max(values))), low + 1)
-
-
-def bars(title: str, unit: str, groups: dict[str, dict[str, float]]) -> str:
-    """A bar for each contender, below the name of each model; the scale is logarithmic.
-
-    Returns:
-        The chart; empty when there is nothing to show.
-    """
-    values = [v for group in groups.values() for v in group.values() if v > 0]
-    if not values:
-        return ""
-    left, span, y = 110.0, 520.0, 52.0
-    low, high = decades(values)
-    parts = []
-    for name, group in groups.items():
-        parts.append(label(10, y, name, "font-weight='bold'"))
-        for contender, value in group.items():
-            y += 18
-            share = (math.log10(max(value, 10**low)) - low) / (high - low)
-            parts.append(label(left - 6, y, contender, "text-anchor='end'"))
-            parts.append(
-                f"<rect x='{left:g}' y='{y - 11:.1f}' height='14' rx='2' "
-                f"width='{max(share * span, 1):.1f}' fill='{COLORS[contender]}'/>\n"
-            )
-            parts.append(label(left + share * span + 6, y, f"{value:.3g} {unit}"))
-        y += 26
-    grid = []
-    for power in range(low, high + 1):
-        x = left + (power - low) / (high - low) * span
-        grid.append(
-            f"<line x1='{x:.1f}' x2='{x:.1f}' y1='34' y2='{y - 12:.1f}' "
-            "stroke='#dddddd'/>\n"
-        )
-        grid.append(label(x, y + 2, f"{10.0**power:g}", "text-anchor='middle'"))
-    parts.append(label(left + span + 14, y + 2, unit))
-    return svg(left + span + 120, y + 14, title, [*grid, *parts])
-
-
-def curves(title: str, lines: dict[str, list[tuple[float, float]]]) -> str:
-    """Milliseconds over bytes, both scales logarithmic; empty without a point."""
-    points = [point for line in lines.values() for point in line]
-    if not points:
-        return ""
-    left, top, wide, tall = 60.0, 40.0, 520.0, 320.0
-    x_low, x_high = (f(math.log2(x) for x, _ in points) for f in (min, max))
-    y_low, y_high = decades([y for _, y in points])
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        across = (math.log2(x) - x_low) / max(x_high - x_low, 1)
-        up = (math.log10(y) - y_low) / (y_high - y_low)
-        return left + across * wide, top + (1 - up) * tall
-
-    parts = []
-    for power in range(y_low, y_high + 1):
-        y = place(2**x_low, 10.0**power)[1]
-        parts.append(
-            f"<line x1='{left:g}' x2='{left + wide:g}' y1='{y:.1f}' y2='{y:.1f}' "
-            "stroke='#dddddd'/>\n"
-        )
-        parts.append(label(left - 6, y + 4, f"{10.0**power:g}", "text-anchor='end'"))
-    for power, text in ((10, "1 KiB"), (14, "16 KiB"), (20, "1 MiB"), (24, "16 MiB")):
-        x = place(2.0**power, 10.0**y_low)[0]
-        parts.append(label(x, top + tall + 18, text, "text-anchor='middle'"))
-    parts.append(label(10, top - 4, "ms"))
-    for index, (name, line) in enumerate(lines.items()):
-        path = " ".join("{:.1f},{:.1f}".format(*place(*point)) for point in line)
-        color = COLORS[name]
-        parts.append(
-            f"<polyline points='{path}' fill='none' stroke='{color}' "
-            "stroke-width='2'/>\n"
-        )
-        y = top + 12 + 18 * index
-        parts.append(
-            f"<rect x='{left + wide + 14:g}' y='{y - 10:g}' width='12' height='12' "
-            f"fill='{color}'/>\n"
-        )
-        parts.append(label(left + wide + 32, y, name))
-    return svg(left + wide + 140, top + tall + 34, title, parts)
-
-
-def plot(figures: dict[str, Any]) -> None:
-    """Draws the charts and writes the page around them."""
-    latency: dict[str, dict[str, float]] = {}
-    throughput: dict[str, dict[str, float]] = {}
-    for name, model in figures["models"].items():
-        latency[name] = {c: f["p50_ms"] for c, f in model["contenders"].items()}
-        found = model.get("saturation", {})
-        throughput[name] = {c: f["requests_per_s"] for c, f in found.items()}
-    sizes: dict[str, list[tuple[float, float]]] = {}
-    for row in figures["sizes"]:
-        if row["content_type"].endswith("json"):
-            continue
-        for name, one in row["contenders"].items():
-            sizes.setdefault(name, []).append((row["bytes"], one["p50_ms"]))
-    charts = {
-        "latency": bars("Median latency, one request at a time", "ms", latency),
-        "throughput": bars("Throughput, all processors busy", "/s", throughput),
-        "sizes": curves("Latency of echo over the size of its input", sizes),
-    }
-    folder = DOCS / "performance"
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, chart in charts.items():
-        path = folder / f"{name}.svg"
-        if chart:
-            path.write_text(chart)
-        else:
-            path.unlink(missing_ok=True)
-    (DOCS / "performance.md").write_text(page(figures, charts))
-    say(f"wrote {DOCS / 'performance.md'} and its charts")
-
-
-def page(figures: dict[str, Any], charts: dict[str, str]) -> str:
-    """docs/performance.md."""
-    where = figures["machine"]
-    explanation = (__doc__ or "").split("\n\n")
-
-    def chart(name: str) -> str:
-        return f"![{name}](performance/{name}.svg)\n\n" if charts[name] else ""
-
-    return (
-        "# Performance\n\n"
-        "`scripts/bench ready` measures this page, `scripts/bench ready --plot` "
-        "writes it; do not edit it.\n"
-        f"Measured on {figures['date']}, {where['processor']}, {where['cores']} "
-        f"cores, load before {where['load_before']}, {figures['runs']} runs "
-        f"({figures['slow_runs']} of those that take a second).\n\n"
-        "In one run, on the same inputs, taking turns; every model computes with one "
-        f"thread:\n\n```\n{explanation[2]}\n```\n\n{explanation[3]}\n\n"
-        "## Latency, one request at a time\n\n"
-        + chart("latency")
-        + in_markdown(rows_of_latency(figures))
-        + "\n## Targets\n\n"
-        + in_markdown(rows_of_targets(figures))
-        + "\n## Throughput and memory\n\n"
-        + f"{WORKERS} workers with one request in flight each; {IN_FLIGHT} requests "
-        "in flight for the node. The client's CPU time is not in `CPU ms`.\n\n"
-        + chart("throughput")
-        + in_markdown(rows_of_saturation(figures))
-        + "\n## Size of the input\n\n"
-        + chart("sizes")
-        + in_markdown(rows_of_sizes(figures))
-    )
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -1151,7 +516,7 @@ def main() -> None:
     if options.plot:
         if not RESULT.is_file():
             sys.exit(f"Error: there is no {RESULT}; measure first")
-        plot(json.loads(RESULT.read_text()))
+        plot(json.loads(RESULT.read_text()), __doc__ or "")
         return
     figures = measure(options)
     text = json.dumps(figures, indent=2)

@@ -96,9 +96,7 @@ def test_answers_are_the_bytes_that_a_new_process_gives(
             assert header["content_type"] == cold.report["content_type"]
             assert body == cold.output
             assert header["versions"] == cold.report["versions"]
-            assert set(header["timings_ms"]) == {
-                *("decode", "infer", "encode", "run")
-            }
+            assert set(header["timings_ms"]) == {*("decode", "infer", "encode", "run")}
 
 
 class Random(torch.nn.Module):  # type: ignore[misc]
@@ -439,9 +437,9 @@ def test_a_plain_script_may_call_the_runtime_and_fail(
     assert child.run(b"x")[0]["error"]["code"] == "OUT_OF_MEMORY"
 
 
-RUN = {
+RUN: dict[str, Any] = {
     **{"do": "run", "content_type": "", "accept": "", "request_id": "", "seed": None},
-    "output_bytes_max": 1 << 28,
+    **{"output_bytes_max": 1 << 28},
 }
 
 

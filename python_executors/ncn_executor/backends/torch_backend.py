@@ -76,7 +76,9 @@ class TorchBackend(Backend):
         self._keeps_state = False
         try:
             if model.format == "torchscript":
-                self._network = torch.jit.load(str(model.path), map_location="cpu").eval()
+                self._network = torch.jit.load(
+                    str(model.path), map_location="cpu"
+                ).eval()
                 self._keeps_state = context.runs_max > 1 and writes_state(self._network)
             else:
                 self._network = self._load_weights(model, context)
@@ -175,7 +177,9 @@ def writes_state(network: Any) -> bool:
     """Whether a TorchScript network changes what it holds, or may."""
     import torch
 
-    with torch.jit.optimized_execution(True):  # Else neither inlines nor folds anything.
+    with torch.jit.optimized_execution(
+        True
+    ):  # Else neither inlines nor folds anything.
         if not _writes_anything(network.inlined_graph):
             return False
         # On a copy, freezing folds every attribute but those that are written to.
