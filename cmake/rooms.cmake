@@ -129,3 +129,28 @@ function(ncn_zygote_library)
     CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
     LIBRARY_OUTPUT_DIRECTORY $<IF:$<BOOL:${CMAKE_RUNTIME_OUTPUT_DIRECTORY}>,${CMAKE_RUNTIME_OUTPUT_DIRECTORY},${PROJECT_BINARY_DIR}/bin>)
 endfunction()
+
+# ncn_image_program(<name> <room>...)
+# The program bin/ncn_<name> of apps/<name>/*.cc, which runs inside the runtime image: of shared libraries it needs the
+# C library alone. It may use of the rooms only what needs no other. Not under sanitizers and coverage, whose run-time
+# libraries the image lacks.
+function(ncn_image_program name)
+  if(NCN_SANITIZE OR NCN_COVERAGE)
+    return()
+  endif()
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/apps/${name}/*.cc)
+  list(TRANSFORM ARGN REPLACE "(.+)" "$<TARGET_FILE:ncn_\\1>" OUTPUT_VARIABLE archives)
+  list(TRANSFORM ARGN PREPEND "ncn_" OUTPUT_VARIABLE targets)
+  add_executable(ncn_${name} ${sources})
+  target_compile_options(ncn_${name} PRIVATE ${NCN_WARNINGS})
+  target_include_directories(ncn_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src
+                                                 $<TARGET_PROPERTY:onnxruntime::headers,INTERFACE_INCLUDE_DIRECTORIES>)
+  # mold takes objects out of archives that nothing needs.
+  target_link_options(ncn_${name} PRIVATE -fuse-ld=bfd -static-libstdc++ -static-libgcc)
+  set_target_properties(ncn_${name} PROPERTIES
+    LINK_LIBRARIES "${archives};-Wl,-Bstatic;${absl_static_STATIC_LDFLAGS};-Wl,-Bdynamic;-ldl;-lpthread"
+    LINK_DEPENDS "${archives}"
+    RUNTIME_OUTPUT_DIRECTORY
+      $<IF:$<BOOL:${CMAKE_RUNTIME_OUTPUT_DIRECTORY}>,${CMAKE_RUNTIME_OUTPUT_DIRECTORY},${PROJECT_BINARY_DIR}/bin>)
+  add_dependencies(ncn_${name} ${targets})
+endfunction()

@@ -1,0 +1,207 @@
+#include "native/onnx_model.h"
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+
+#include "base/files.h"
+#include "base/status_macros.h"
+#include "base/strings.h"
+#include "native/json_writer.h"
+#include "native/open_inference.h"
+
+namespace ncn::native {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t kWarmUpBytesMax = 64 << 20;  // Of one input.
+// JSON takes long to read; beyond this, a request has another form.
+constexpr std::uint64_t kJsonElementsMax = 65536;
+
+// The manifest of a model file; the default where there is none.
+Result<models::Manifest> ReadManifest(const fs::path& file) {
+  const auto text =
+      base::ReadFile(file.parent_path() / models::kManifestFileName, models::kManifestBytesMax);
+  if (absl::IsNotFound(text.status())) return models::Manifest();
+  const auto manifest = text.ok() ? models::ParseManifest(*text) : text.status();
+  if (!manifest.ok()) {
+    return ExecutorError{.code = ErrorCode::kInvalidManifest,
+                         .message = std::string(manifest.status().message()),
+                         .path = models::kManifestFileName};
+  }
+  // Beside a flat collection of models, the manifest is another model's.
+  const bool own = manifest->file.empty() || manifest->file == file.filename();
+  return own ? *manifest : models::Manifest();
+}
+
+std::string NameOf(const models::Manifest& manifest, const fs::path& file) {
+  if (!manifest.name.empty()) return manifest.name;
+  constexpr std::string_view kSuffix = "_model";
+  std::string stem = file.stem().native();
+  if (stem.ends_with(kSuffix)) stem.resize(stem.size() - kSuffix.size());
+  return stem;
+}
+
+// A manifest that names other tensors than the model is of no use.
+std::optional<ExecutorError> CheckNames(const fs::path& file, const char* kind,
+                                        const std::vector<models::TensorSpec>& specs,
+                                        const std::vector<OnnxSession::Node>& nodes) {
+  std::set<std::string_view> wanted, found;
+  std::vector<std::string_view> wanted_names, found_names;
+  for (const auto& spec : specs) wanted_names.push_back(spec.name);
+  for (const auto& node : nodes) found_names.push_back(node.name);
+  wanted.insert(wanted_names.begin(), wanted_names.end());
+  found.insert(found_names.begin(), found_names.end());
+  if (specs.empty() || wanted == found) return std::nullopt;
+  return ExecutorError{.code = ErrorCode::kInvalidModel,
+                       .message = base::StrCat("the ", kind, " of ", file.filename().native(),
+                                               " are not those of its manifest"),
+                       .field = kind,
+                       .expected = JoinNames(wanted_names),
+                       .found = JoinNames(found_names),
+                       .path = file.native()};
+}
+
+// Zeros or empty texts; nothing when there would be too many.
+std::optional<Tensor> MadeUp(const InputSpec& spec) {
+  Tensor tensor{.name = spec.name, .datatype = spec.datatype, .shape = spec.shape};
+  for (std::int64_t& dimension : tensor.shape) dimension = std::max<std::int64_t>(dimension, 1);
+  const std::size_t size = std::max<std::size_t>(1, SizeOf(spec.datatype));
+  const auto count = CountElements(tensor.shape, kWarmUpBytesMax / size);
+  if (!count) return std::nullopt;
+  if (spec.datatype == Datatype::kBytes) {
+    tensor.texts.resize(*count);
+  } else {
+    std::memset(tensor.Allocate(*count * size), 0, *count * size);
+  }
+  return tensor;
+}
+
+// A request that gives such inputs.
+std::string MadeUpRequest(const std::vector<Tensor>& inputs) {
+  std::vector<const Tensor*> pointers;
+  for (const Tensor& input : inputs) pointers.push_back(&input);
+  const auto answer = EncodeOpenInference(pointers, {}, {});
+  if (!answer.ok()) return "";
+  const std::size_t list = answer->find("\"outputs\":") + std::strlen("\"outputs\"");
+  return "{\"inputs\"" + answer->substr(list);
+}
+
+}  // namespace
+
+Result<OnnxModel> OnnxModel::Load(const OnnxRuntime& runtime, const fs::path& file,
+                                  std::uint32_t threads, Measurements& measurements) {
+  const Timed timed(measurements, "load");
+  measurements.versions = {{"onnxruntime", runtime.version()}};
+  ASSIGN_OR_RETURN(models::Manifest manifest, ReadManifest(file));
+  for (const models::TensorSpec& input : manifest.inputs) {
+    if (!input.preprocess) continue;
+    return ExecutorError{.code = ErrorCode::kUnsupportedModel,
+                         .message = "the model takes images, which this executor does not decode",
+                         .field = base::StrCat("inputs.", input.name, ".preprocess")};
+  }
+  ASSIGN_OR_RETURN(OnnxSession session, OnnxSession::Load(runtime, file, threads));
+  std::string name = NameOf(manifest, file);
+  OnnxModel model(std::move(session), std::move(manifest), std::move(name));
+  if (auto error = model.Agree(file)) return *std::move(error);
+  return model;
+}
+
+std::optional<ExecutorError> OnnxModel::Agree(const fs::path& file) {
+  if (auto error = CheckNames(file, "inputs", manifest_.inputs, session_.inputs())) return error;
+  if (auto error = CheckNames(file, "outputs", manifest_.outputs, session_.outputs())) {
+    return error;
+  }
+  for (const OnnxSession::Node& node : session_.inputs()) {
+    InputSpec spec{.name = node.name, .datatype = node.datatype, .shape = node.shape};
+    for (const models::TensorSpec& declared : manifest_.inputs) {
+      if (declared.name != node.name) continue;
+      spec.datatype = DatatypeFromName(declared.datatype).value_or(node.datatype);
+      spec.shape = declared.shape.value_or(node.shape);
+      spec.allow_non_finite = declared.allow_non_finite;
+    }
+    inputs_.push_back(std::move(spec));
+  }
+  for (const models::TensorSpec& output : manifest_.outputs) labels_[output.name] = output.labels;
+  return std::nullopt;
+}
+
+Result<OnnxSession::Outputs> OnnxModel::Infer(const std::vector<Tensor>& inputs) const {
+  auto outputs = session_.Run(inputs);
+  if (outputs.ok() || outputs.status().code != ErrorCode::kInvalidModel) return outputs;
+  // An input that fits what is declared is not at fault, one for which nothing was probably is.
+  ExecutorError error = std::move(outputs).status();
+  if (!inputs_.empty()) {
+    error.message = "the model failed on an input that fits its declaration: " + error.message;
+    error.field = "model";
+    return error;
+  }
+  return InvalidInput("the model failed on this input: " + error.message, "inputs",
+                      "what the model takes; it declares no complete shape",
+                      "an input that it fails on");
+}
+
+Result<Response> OnnxModel::Answer(const Request& request, Measurements& measurements) const {
+  Question question;
+  std::string_view form, answer_form;
+  {
+    const Timed timed(measurements, "decode");
+    ASSIGN_OR_RETURN(form, FormOf(request));
+    ASSIGN_OR_RETURN(answer_form, AnswerFormOf(request.accept, form));
+    ASSIGN_OR_RETURN(question, Decode(request.data, form));
+    if (auto error = CheckInputs(inputs_, question.tensors)) return *std::move(error);
+  }
+  OnnxSession::Outputs outputs;
+  {
+    const Timed timed(measurements, "infer");
+    ASSIGN_OR_RETURN(outputs, Infer(question.tensors));
+  }
+  const Timed timed(measurements, "encode");
+  const AnswerNames names{name_, manifest_.version,
+                          question.identifier.empty() ? request.request_id : question.identifier};
+  ASSIGN_OR_RETURN(std::string data,
+                   Encode(outputs.tensors, question, answer_form, labels_, names));
+  return Response{std::move(data), std::string(answer_form)};
+}
+
+Result<Response> OnnxModel::Run(const Request& request, Measurements& measurements) const {
+  const Timed timed(measurements, "run");
+  if (request.data.empty()) {
+    return InvalidInput("the input is empty", "input", "JSON or safetensors", "0 bytes");
+  }
+  auto response = Answer(request, measurements);
+  if (response.ok() && response->data.size() > request.output_bytes_max) {
+    return ExecutorError{
+        .code = ErrorCode::kOutputTooLarge,
+        .message =
+            "the answer is larger than the request allows: ask for fewer outputs, or raise "
+            "the output limit",
+        .expected = base::StrCat("at most ", request.output_bytes_max, " bytes"),
+        .found = base::StrCat(response->data.size(), " bytes")};
+  }
+  return response;
+}
+
+Result<bool> OnnxModel::WarmUp(bool full) const {
+  std::vector<Tensor> inputs;
+  std::uint64_t elements = 0;
+  for (const InputSpec& spec : inputs_) {
+    std::optional<Tensor> tensor = MadeUp(spec);
+    if (!tensor) return false;
+    elements += CountElements(tensor->shape, kWarmUpBytesMax).value_or(0);
+    inputs.push_back(*std::move(tensor));
+  }
+  if (inputs.empty()) return false;
+  if (full && elements <= kJsonElementsMax) {
+    const std::string data = MadeUpRequest(inputs);
+    Measurements unused;
+    ASSIGN_OR_RETURN(const Response response,
+                     Answer({.data = data, .content_type = "application/json"}, unused));
+  } else {
+    ASSIGN_OR_RETURN(const OnnxSession::Outputs outputs, Infer(inputs));
+  }
+  return true;
+}
+
+}  // namespace ncn::native

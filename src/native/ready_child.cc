@@ -1,0 +1,157 @@
+#include "native/ready_child.h"
+
+#include <cstdio>
+#include <new>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "base/status_macros.h"
+#include "base/strings.h"
+#include "native/frame_stream.h"
+#include "native/onnx_model.h"
+
+namespace ncn::native {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::int64_t kThreadsMax = 1024;
+
+struct LoadOrder {
+  std::string model;
+  std::uint32_t threads = 1;
+  std::string warm_up;
+};
+
+std::string TextOf(const json& header, const char* key) {
+  const auto found = header.find(key);
+  return found != header.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+absl::StatusOr<LoadOrder> ReadLoadOrder(const FrameStream::Header& frame) {
+  const json header = json::parse(frame.text, nullptr, /*allow_exceptions=*/false);
+  const auto threads = header.is_object() ? header.find("threads") : header.end();
+  LoadOrder order;
+  if (header.is_object() && TextOf(header, "do") == "load" && frame.body_bytes == 0 &&
+      threads != header.end() && threads->is_number_integer()) {
+    const auto count = threads->get<std::int64_t>();
+    order = {TextOf(header, "model"), static_cast<std::uint32_t>(count), TextOf(header, "warm_up")};
+    const bool known =
+        order.warm_up == "full" || order.warm_up == "small" || order.warm_up == "none";
+    if (count >= 1 && count <= kThreadsMax && !order.model.empty() && known) return order;
+  }
+  return absl::InvalidArgumentError("the first frame does not say what to load");
+}
+
+absl::StatusOr<Request> ReadRequest(const FrameStream::Header& frame) {
+  const json header = json::parse(frame.text, nullptr, /*allow_exceptions=*/false);
+  if (!header.is_object() || TextOf(header, "do") != "run") {
+    return absl::InvalidArgumentError("a frame asks for something other than a run");
+  }
+  Request request{.data = {},
+                  .content_type = MediaType(TextOf(header, "content_type")),
+                  .accept = TextOf(header, "accept"),
+                  .request_id = TextOf(header, "request_id")};
+  const auto bytes_max = header.find("output_bytes_max");
+  if (bytes_max != header.end() && bytes_max->is_number_unsigned()) {
+    request.output_bytes_max = bytes_max->get<std::uint64_t>();
+  }
+  return request;
+}
+
+// "full", "small" or "none": what was done. A model may take no input like the made-up one.
+std::string WarmUp(const OnnxModel& model, const std::string& wanted, Measurements& measurements) {
+  if (wanted == "none") return wanted;
+  const Timed timed(measurements, "warm_up");
+  const auto done = model.WarmUp(wanted == "full");
+  if (!done.ok()) {
+    std::fprintf(stderr, "the warm-up failed: %s\n", done.status().Describe().c_str());
+  }
+  return done.ok() && *done ? wanted : "none";
+}
+
+// Loads, warms up and says so; nothing when that failed.
+absl::StatusOr<std::optional<OnnxModel>> Load(const OnnxRuntime& runtime, FrameStream& stream,
+                                              const LoadOrder& order) {
+  Measurements measurements;
+  std::optional<OnnxModel> model;
+  std::string report;
+  try {
+    std::string warm_up;
+    auto loaded = [&]() -> Result<OnnxModel> {
+      const Timed timed(measurements, "total");
+      ASSIGN_OR_RETURN(OnnxModel made,
+                       OnnxModel::Load(runtime, order.model, order.threads, measurements));
+      warm_up = WarmUp(made, order.warm_up, measurements);
+      return made;
+    }();
+    if (loaded.ok()) {
+      model = std::move(loaded).value();
+      report = ReportReady(warm_up, measurements);
+    } else {
+      report = ReportFailure(loaded.status(), measurements);
+    }
+  } catch (const std::bad_alloc&) {
+    report = ReportFailure(OutOfMemory(), measurements);
+  }
+  RETURN_IF_ERROR(stream.Write(report, ""));
+  return model;
+}
+
+absl::Status Answer(FrameStream& stream, const FrameStream::Header& frame, const OnnxModel& model,
+                    Measurements& measurements) {
+  ASSIGN_OR_RETURN(Request request, ReadRequest(frame));
+  std::string data;
+  std::optional<Response> response;
+  std::string report;
+  measurements.timings_ms.clear();
+  try {
+    if (frame.body_bytes > kPayloadBytesMax) {
+      RETURN_IF_ERROR(stream.SkipBody(frame.body_bytes));
+    } else {
+      ASSIGN_OR_RETURN(data, stream.ReadBody(frame.body_bytes));
+    }
+    auto answered = [&]() -> Result<Response> {
+      const Timed timed(measurements, "total");
+      if (frame.body_bytes > kPayloadBytesMax) return InputTooLarge(frame.body_bytes);
+      request.data = data;
+      return model.Run(request, measurements);
+    }();
+    if (answered.ok()) {
+      response = std::move(answered).value();
+      report = ReportAnswer(response->content_type, measurements);
+    } else {
+      report = ReportFailure(answered.status(), measurements);
+    }
+  } catch (const std::bad_alloc&) {
+    response.reset();
+    report = ReportFailure(OutOfMemory(), measurements);
+  }
+  return stream.Write(report, response ? std::string_view(response->data) : "");
+}
+
+absl::Status Converse(const OnnxRuntime& runtime, FrameStream& stream) {
+  ASSIGN_OR_RETURN(auto frame, stream.ReadHeader());
+  if (!frame) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const LoadOrder order, ReadLoadOrder(*frame));
+  ASSIGN_OR_RETURN(const std::optional<OnnxModel> model, Load(runtime, stream, order));
+  if (!model) return absl::FailedPreconditionError("the model cannot be loaded");
+  Measurements measurements{.timings_ms = {}, .versions = {{"onnxruntime", runtime.version()}}};
+  for (;;) {
+    ASSIGN_OR_RETURN(frame, stream.ReadHeader());
+    if (!frame) return absl::OkStatus();
+    RETURN_IF_ERROR(Answer(stream, *frame, *model, measurements));
+  }
+}
+
+}  // namespace
+
+int ServeReadyChild(const OnnxRuntime& runtime, int fd) {
+  FrameStream stream(fd);
+  const absl::Status status = Converse(runtime, stream);
+  if (status.ok() || absl::IsUnavailable(status)) return 0;  // The node is done, or gone.
+  std::fprintf(stderr, "ready child: %s\n", std::string(status.message()).c_str());
+  return 1;
+}
+
+}  // namespace ncn::native
