@@ -42,7 +42,7 @@ constexpr std::size_t kInputBytesMax = 512 << 20;
 
 struct Rig {
   const models::Model& model;
-  const executors::ExecutorScript& script;
+  const executors::Executor& executor;
   executors::ReadyScriptRunner& runner;
 };
 
@@ -68,7 +68,7 @@ executors::Outcome Ask(Rig& rig, const std::string& bytes, const std::string& ty
       .model = rig.model.id,
       .input = {bytes, type},
       .client_address = "0x0000000000000000000000000000000000000001"};
-  return rig.runner.Run({.script = rig.script,
+  return rig.runner.Run({.executor = rig.executor,
                          .model = rig.model,
                          .request = request,
                          .deadline = std::chrono::steady_clock::now() + seconds(300),
@@ -182,7 +182,7 @@ absl::Status Main(const std::string& folder, const std::string& name, const std:
   const auto level = executors::IsolationFromName(level_name);
   if (!level) return absl::InvalidArgumentError("the level is request, tenant or cold");
   ASSIGN_OR_RETURN(const auto id, inference::ModelId::Parse(name));
-  ASSIGN_OR_RETURN(const auto selector, executors::ExecutorSelector::Create(scripts));
+  ASSIGN_OR_RETURN(const auto selector, executors::ExecutorSelector::Create(scripts, NCN_NATIVE_EXECUTOR));
   ASSIGN_OR_RETURN(const auto environment,
                    executors::RuntimeEnvironment::Locate(scripts, config::DefaultRuntimeImage()));
   inference::ExecutionLimits limits;
@@ -194,6 +194,7 @@ absl::Status Main(const std::string& folder, const std::string& name, const std:
   executors::Zygotes zygotes(*sandbox, environment,
                              {.executors_path = scripts,
                               .library = NCN_ZYGOTE_LIBRARY,
+                              .native_program = NCN_NATIVE_EXECUTOR,
                               .models = folder,
                               .limits = limits},
                              clock);

@@ -123,7 +123,7 @@ absl::StatusOr<bool> Soak(const std::string& folder, const std::string& input,
   ASSIGN_OR_RETURN(const std::string bytes, base::ReadFile(input, kInputBytesMax));
   const base::Clock& clock = base::Clock::System();
   const std::filesystem::path scripts = NCN_EXECUTORS;
-  ASSIGN_OR_RETURN(const auto selector, executors::ExecutorSelector::Create(scripts));
+  ASSIGN_OR_RETURN(const auto selector, executors::ExecutorSelector::Create(scripts, NCN_NATIVE_EXECUTOR));
   ASSIGN_OR_RETURN(const auto environment,
                    executors::RuntimeEnvironment::Locate(scripts, config::DefaultRuntimeImage()));
   const models::ModelStore store(folder);
@@ -133,6 +133,7 @@ absl::StatusOr<bool> Soak(const std::string& folder, const std::string& input,
   executors::Zygotes zygotes(*sandbox, environment,
                              {.executors_path = scripts,
                               .library = NCN_ZYGOTE_LIBRARY,
+                              .native_program = NCN_NATIVE_EXECUTOR,
                               .models = folder,
                               .limits = limits},
                              clock);
@@ -156,7 +157,7 @@ absl::StatusOr<bool> Soak(const std::string& folder, const std::string& input,
       const inference::InferenceRequest request{
           .id = *inference::RequestId::Parse("soak"), .model = model.id, .input = {bytes, type}};
       ++tally.asked;
-      const auto outcome = runner.Run({.script = candidates->front(),
+      const auto outcome = runner.Run({.executor = candidates->front(),
                                        .model = model,
                                        .request = request,
                                        .deadline = std::chrono::steady_clock::now() + seconds(120),

@@ -88,12 +88,26 @@ executors::ReadyScriptRunner::Options ReadyOptionsOf(const NodeConfig& config,
   return options;
 }
 
+// The native executor's program, where it and its ONNX Runtime are; empty otherwise.
+std::filesystem::path NativeProgram(const executors::RuntimeEnvironment& environment) {
+  const std::filesystem::path program = sandbox::BesideProgram("ncn_native_executor");
+  std::error_code error;
+  if (!environment.onnxruntime.empty() && std::filesystem::exists(program, error)) return program;
+  base::Log("executors")
+      .warn("no native executor, ONNX models run in Python: {}",
+            environment.onnxruntime.empty() ? "the environment has no library ONNX Runtime"
+                                            : program.native() + " is missing");
+  return {};
+}
+
 // Zygotes of the frameworks that the models need, which import while the node connects.
-void StartZygotes(const models::ModelStore& store, executors::Zygotes& zygotes) {
+void StartZygotes(const models::ModelStore& store, const executors::ExecutorSelector& selector,
+                  executors::Zygotes& zygotes) {
   for (const inference::ModelId& id : store.List()) {
     const auto model = store.Find(id);
-    if (!model.ok()) continue;
-    const auto zygote = zygotes.Get(executors::FrameworkFor((*model)->format));
+    const auto candidates = model.ok() ? selector.Candidates(**model) : model.status();
+    if (!candidates.ok()) continue;
+    const auto zygote = zygotes.Get(executors::FrameworkFor(candidates->front(), (*model)->format));
     if (!zygote.ok()) {
       base::Log("executors").warn("no ready sandboxes: {}", std::string(zygote.status().message()));
       return;
@@ -109,12 +123,12 @@ void Preload(const NodeConfig& config, const models::ModelStore& store,
   for (const std::string& name : names) {
     const auto id = inference::ModelId::Parse(name);
     const auto model = id.ok() ? store.Find(*id) : id.status();
-    const auto scripts = model.ok() ? selector.Candidates(**model) : model.status();
-    if (scripts.ok()) {
-      runner.Preload(**model, scripts->front());
+    const auto candidates = model.ok() ? selector.Candidates(**model) : model.status();
+    if (candidates.ok()) {
+      runner.Preload(**model, candidates->front());
     } else {
       base::Log("models").warn("model {} is not preloaded: {}", name,
-                               std::string(scripts.status().message()));
+                               std::string(candidates.status().message()));
     }
   }
 }
@@ -156,13 +170,32 @@ node::StatisticsReport ReportOf(const telemetry::StatisticsSnapshot& snapshot) {
   return {telemetry::ToJson(snapshot), SummaryOf(snapshot.all)};
 }
 
+// What two executors keep ready of one model, as one entry.
+executors::CacheEntry Joined(executors::CacheEntry a, executors::CacheEntry b) {
+  using executors::CacheState;
+  // One that serves tells more of the model than one that does not.
+  for (const CacheState state : {CacheState::kReady, CacheState::kLoading, CacheState::kEvicting,
+                                 CacheState::kQuarantined}) {
+    if (a.state == state) break;
+    if (b.state == state) {
+      std::swap(a, b);
+      break;
+    }
+  }
+  a.ready += b.ready;
+  a.loading += b.loading;
+  a.busy += b.busy;
+  a.memory_bytes += b.memory_bytes;
+  return a;
+}
+
 std::vector<node::ModelReport> ReportOf(const models::ModelStore& store,
                                         const executors::ReadyScriptRunner& runner) {
   std::vector<node::ModelReport> reports;
   std::map<std::string, executors::CacheEntry> cached;
   for (executors::CacheEntry& entry : runner.Entries()) {
-    std::string name = entry.model;
-    cached.emplace(std::move(name), std::move(entry));
+    const auto [known, first] = cached.try_emplace(entry.model, entry);
+    if (!first) known->second = Joined(std::move(known->second), std::move(entry));
   }
   for (const inference::ModelId& id : store.List()) {
     const auto model = store.Find(id);
@@ -257,9 +290,11 @@ absl::Status Run(const NodeConfig& config) {
   Say(base::StrCat("✓ Wallet initialized: ", address.substr(0, 10), "..."));
 
   const std::filesystem::path scripts = config::FindBesideProgram(config.python_executor_path);
-  ASSIGN_OR_RETURN(const auto selector, executors::ExecutorSelector::Create(scripts));
   ASSIGN_OR_RETURN(const auto environment,
                    executors::RuntimeEnvironment::Locate(scripts, config.runtime_image));
+  const std::filesystem::path native_program = NativeProgram(environment);
+  ASSIGN_OR_RETURN(const auto selector,
+                   executors::ExecutorSelector::Create(scripts, native_program));
   const inference::ExecutionLimits limits = LimitsOf(config);
   ASSIGN_OR_RETURN(const std::vector<std::string> layers,
                    CheckSandbox(*sandbox, environment, limits));
@@ -273,6 +308,7 @@ absl::Status Run(const NodeConfig& config) {
   executors::Zygotes zygotes(*sandbox, environment,
                              {.executors_path = selector.executors_path(),
                               .library = sandbox::BesideProgram("libncn_zygote.so"),
+                              .native_program = native_program,
                               .models = store.folder(),
                               .limits = limits},
                              clock);
@@ -280,7 +316,7 @@ absl::Status Run(const NodeConfig& config) {
                                       selector.executors_path(), ReadyOptionsOf(config, limits),
                                       clock);
   if (config.sandbox_mode != "disabled") {
-    StartZygotes(store, zygotes);
+    StartZygotes(store, selector, zygotes);
     Preload(config, store, selector, runner);
   }
   const auto execution = ComposeExecution(config, store, selector, runner, signer, statistics);

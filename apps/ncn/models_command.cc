@@ -42,7 +42,10 @@ std::string ToLine(const node::ModelReport& model) {
       "%-24s %-12s %-12s %5d %7d %4d %8.1f", model.model, model.state, model.format, model.ready,
       model.loading, model.busy, static_cast<double>(model.memory_bytes) / (1 << 20));
   if (!model.reason.empty()) {
-    line += absl::StrFormat("  %s; tried again in %.1f s", model.reason,
+    line += absl::StrFormat("  %s", model.reason);
+  }
+  if (model.retry_after_ms > 0) {
+    line += absl::StrFormat("; tried again in %.1f s",
                             static_cast<double>(model.retry_after_ms) / 1000);
   }
   return line + "\n";

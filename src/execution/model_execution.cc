@@ -23,7 +23,14 @@ Failure FailureOfStore(const absl::Status& status) {
       "Replace the model file or correct its manifest; the node picks the change up by itself."};
 }
 
+constexpr std::size_t kUnsupportedMax = 4096;
+
 }  // namespace
+
+ModelExecution::Pairing ModelExecution::PairingOf(const models::Model& model,
+                                                  const executors::Executor& executor) {
+  return {model.id.value(), model.tree_sha256, executor.name, executor.sha256};
+}
 
 inference::InferenceResponse ModelExecution::Execute(const inference::InferenceRequest& request,
                                                      const ExecutionContext& context) {
@@ -34,7 +41,7 @@ inference::InferenceResponse ModelExecution::Execute(const inference::InferenceR
       "find_model",
       std::chrono::duration_cast<std::chrono::microseconds>(clock_.SteadyNow() - start)};
 
-  const auto candidates = selector_.Candidates(**model);
+  const auto candidates = selector_.Candidates(**model, request.input.content_type, request.accept);
   if (!candidates.ok()) {
     return FailedResponse(
         request, {FailureKind::kModelUnsupported, std::string(candidates.status().message()),
@@ -42,9 +49,16 @@ inference::InferenceResponse ModelExecution::Execute(const inference::InferenceR
   }
   std::vector<std::string> notes;
   for (std::size_t i = 0;; ++i) {
-    const executors::ExecutorScript& script = (*candidates)[i];
-    base::Log("execution").debug("executor {}", script.name);
-    executors::Outcome outcome = runner_.Run({.script = script,
+    const executors::Executor& executor = (*candidates)[i];
+    const bool last = i + 1 == candidates->size();
+    const Pairing pairing = PairingOf(**model, executor);
+    if (fallback_ && !last &&
+        unsupported_.With([&](const auto& known) { return known.contains(pairing); })) {
+      notes.push_back(base::StrCat(executor.name, ": cannot run this model, as seen before"));
+      continue;
+    }
+    base::Log("execution").debug("executor {}", executor.name);
+    executors::Outcome outcome = runner_.Run({.executor = executor,
                                               .model = **model,
                                               .request = request,
                                               .deadline = context.deadline,
@@ -55,12 +69,22 @@ inference::InferenceResponse ModelExecution::Execute(const inference::InferenceR
       return {.request_id = request.id, .model = request.model, .outcome = std::move(*result)};
     }
     Failure& failure = std::get<Failure>(outcome);
-    const bool next =
-        fallback_ && failure.kind == FailureKind::kModelUnsupported && i + 1 < candidates->size();
-    if (!next) return FailedResponse(request, std::move(failure));
+    if (failure.kind != FailureKind::kModelUnsupported || last) {
+      return FailedResponse(request, std::move(failure));
+    }
+    if (!fallback_) {
+      failure.cure = base::StrCat("Start the node with --enable-execution-fallback, so that ",
+                                  (*candidates)[i + 1].name, " is tried. Or: ", failure.cure);
+      return FailedResponse(request, std::move(failure));
+    }
     base::Log("execution")
-        .warn("executor {} cannot run the model: {}", script.name, failure.message);
-    notes.push_back(base::StrCat(script.name, ": ", failure.message));
+        .warn("executor {} cannot run the model: {}", executor.name, failure.message);
+    notes.push_back(base::StrCat(executor.name, ": ", failure.message,
+                                 failure.detail.empty() ? "" : ": ", failure.detail));
+    unsupported_.With([&](auto& known) {
+      if (known.size() >= kUnsupportedMax) known.clear();
+      known.insert(pairing);
+    });
   }
 }
 

@@ -1,5 +1,10 @@
 #pragma once
 
+#include <array>
+#include <set>
+#include <string>
+
+#include "base/synchronized.h"
 #include "execution/execution.h"
 #include "executors/executor_selector.h"
 #include "executors/script_runner.h"
@@ -9,8 +14,8 @@ namespace ncn::execution {
 
 // The innermost execution: finds the model, chooses its executor and runs it. With `fallback`, an
 // executor that cannot run the model at all is followed by the next candidate, in the same sandbox
-// mode and within the same deadline; never after a wrong answer, a limit or a violation.
-// Thread-safe.
+// mode and within the same deadline; never after a wrong answer, a limit or a violation. It is not
+// asked again until the model or the executor changes. Thread-safe.
 class ModelExecution final : public Execution {
  public:
   // All outlive the execution.
@@ -22,11 +27,16 @@ class ModelExecution final : public Execution {
                                        const ExecutionContext& context) override;
 
  private:
+  // Of a model and an executor, both as they are now.
+  using Pairing = std::array<std::string, 4>;
+  static Pairing PairingOf(const models::Model& model, const executors::Executor& executor);
+
   const models::ModelStore& store_;
   const executors::ExecutorSelector& selector_;
   executors::ScriptRunner& runner_;
   const bool fallback_;
   const base::Clock& clock_;
+  base::Synchronized<std::set<Pairing>> unsupported_;  // Never after a success; bounded.
 };
 
 }  // namespace ncn::execution

@@ -47,7 +47,8 @@ Outcome ColdScriptRunner::Run(const ScriptTask& task) {
     return Failure{FailureKind::kTimeout, "the time-out passed before the executor was started",
                    "Allow more time, or try again when the node is less busy."};
   }
-  const auto policy = PolicyFor(environment_, executors_path_, task.model, options_.limits);
+  const auto policy =
+      PolicyFor(environment_, executors_path_, task.executor, task.model, options_.limits);
   if (!policy.ok()) {
     return Failure{FailureKind::kSandboxUnavailable, std::string(policy.status().message()),
                    "Correct the paths that the node was started with."};
@@ -68,8 +69,8 @@ Outcome ColdScriptRunner::Run(const ScriptTask& task) {
       .output = std::move(output),
       .record = {
           .model_hash = task.model.sha256,
-          .executor = task.script.name,
-          .executor_hash = task.script.sha256,
+          .executor = task.executor.name,
+          .executor_hash = task.executor.sha256,
           .image_digest = environment_.digest,
           .sandbox_mode = std::string(sandbox::Name(sandbox_.mode())),
           .isolation = "cold",
@@ -88,8 +89,10 @@ sandbox::SandboxCommand ColdScriptRunner::CommandFor(const ScriptTask& task,
   const std::uint64_t output_bytes_max = options_.limits.output_bytes;
   const auto work = [](const char* name) { return base::StrCat(sandbox::kWorkFolder, "/", name); };
   sandbox::SandboxCommand command{
-      .argv = {environment_.python, "-s", task.script.inside_path, "--model",
-               InsidePath(task.model), "--input", work(kInputFile), "--output", work(kOutputFile)},
+      .argv = task.executor.native()
+                  ? std::vector<std::string>{task.executor.inside_path, "--library",
+                                             environment_.onnxruntime}
+                  : std::vector<std::string>{environment_.python, "-s", task.executor.inside_path},
       .environment =
           {"PATH=/usr/bin:/bin", "HOME=/work", "TMPDIR=/tmp", "LANG=C.UTF-8",
            "PYTHONDONTWRITEBYTECODE=1",
@@ -103,6 +106,11 @@ sandbox::SandboxCommand ColdScriptRunner::CommandFor(const ScriptTask& task,
       .files = {{kInputFile, request.input.bytes}},
       .collect = {{kOutputFile, output_bytes_max}, {kReportFile, kReportBytesMax}},
       .wall_clock_max = remaining};
+  for (const std::string& argument :
+       {std::string("--model"), InsidePath(task.model), std::string("--input"), work(kInputFile),
+        std::string("--output"), work(kOutputFile)}) {
+    command.argv.push_back(argument);
+  }
   if (request.seed) command.environment.push_back(base::StrCat("NCN_SEED=", *request.seed));
   return command;
 }

@@ -3,13 +3,25 @@
 #include <algorithm>
 
 #include "base/strings.h"
-#include "executors/executor_selector.h"
 
 namespace ncn::executors {
 
 std::string InsidePath(const models::Model& model) {
   return base::StrCat(kModelInside, "/", model.relative_file);
 }
+
+namespace {
+
+sandbox::PolicyBuilder NativePolicy(const RuntimeEnvironment& environment,
+                                    const Executor& executor) {
+  sandbox::PolicyBuilder builder;
+  builder.SetProfile(sandbox::SeccompProfile::kNative)
+      .UseRootImage(environment.root.native())
+      .AddReadOnlyExecutable(executor.program.native(), executor.inside_path);
+  return builder;
+}
+
+}  // namespace
 
 sandbox::PolicyBuilder BasePolicy(const RuntimeEnvironment& environment) {
   sandbox::PolicyBuilder builder;
@@ -24,6 +36,7 @@ sandbox::PolicyBuilder BasePolicy(const RuntimeEnvironment& environment) {
 
 absl::StatusOr<sandbox::SandboxPolicy> PolicyFor(const RuntimeEnvironment& environment,
                                                  const std::filesystem::path& executors_path,
+                                                 const Executor& executor,
                                                  const models::Model& model,
                                                  inference::ExecutionLimits limits) {
   const models::Manifest& manifest = model.manifest;
@@ -33,8 +46,11 @@ absl::StatusOr<sandbox::SandboxPolicy> PolicyFor(const RuntimeEnvironment& envir
   if (manifest.memory_bytes) {
     limits.memory_bytes = std::min(limits.memory_bytes, *manifest.memory_bytes);
   }
-  return BasePolicy(environment)
-      .AddReadOnly(executors_path.native(), kExecutorsInside)
+  sandbox::PolicyBuilder builder =
+      executor.native()
+          ? NativePolicy(environment, executor)
+          : BasePolicy(environment).AddReadOnly(executors_path.native(), kExecutorsInside);
+  return builder
       .AddReadOnly(model.root.native(), model.is_folder ? kModelInside : InsidePath(model))
       .SetLimits(limits)
       .Build();

@@ -30,9 +30,9 @@ class ExecutorSelectorTest : public testing::Test {
     model.manifest.executor_script = std::move(script);
     return model;
   }
-  static std::vector<std::string> Names(const std::vector<ExecutorScript>& scripts) {
+  static std::vector<std::string> Names(const std::vector<Executor>& scripts) {
     std::vector<std::string> names;
-    for (const ExecutorScript& script : scripts) names.push_back(script.name);
+    for (const Executor& script : scripts) names.push_back(script.name);
     return names;
   }
 

@@ -78,7 +78,7 @@ ModelCache::~ModelCache() {
 }
 
 ModelCache::Pool& ModelCache::PoolFor(const Recipe& recipe) {
-  Pool& pool = pools_[recipe.model];
+  Pool& pool = pools_[KeyOf(recipe)];
   if (pool.recipe.version != recipe.version) {
     // The files changed: who runs finishes on the old ones, nobody else begins there.
     while (!pool.ready.empty()) Destroy(pool, pool.ready.begin());
@@ -164,7 +164,7 @@ void ModelCache::Destroy(Pool& pool, std::list<Ready>::iterator which) {
 
 void ModelCache::Doom(Pool& pool, std::unique_ptr<ReadyChild> child) {
   ++pool.evicting;
-  doomed_.push_back({std::move(child), pool.recipe.model});
+  doomed_.push_back({std::move(child), KeyOf(pool.recipe)});
   WakeBuilders();
 }
 
@@ -216,11 +216,11 @@ ModelCache::Lent ModelCache::Borrow(const Recipe& recipe, const std::string& ten
   return absl::DeadlineExceededError("the model was still being loaded when the time was over");
 }
 
-void ModelCache::Return(std::unique_ptr<ReadyChild> child, const std::string& model,
+void ModelCache::Return(std::unique_ptr<ReadyChild> child, const Recipe& recipe,
                         const std::string& tenant) {
   const bool again = !tenant.empty() && child->usable();
   std::lock_guard lock(mutex_);
-  Pool& pool = pools_[model];
+  Pool& pool = pools_[KeyOf(recipe)];
   --pool.busy;
   Stir();
   Want(pool);
@@ -243,15 +243,16 @@ void ModelCache::Preload(const Recipe& recipe) {
 void ModelCache::KeepToBudget(Pool& spared) {
   const auto memory = [&] {
     std::uint64_t sum = 0;
-    for (const auto& [name, pool] : pools_) {
+    for (const auto& [key, pool] : pools_) {
       for (const Ready& ready : pool.ready) sum += ready.memory_bytes;
     }
     return sum;
   };
   while (memory() > options_.memory_bytes) {
     Pool* oldest = nullptr;
-    for (auto& [name, pool] : pools_) {
-      if (&pool == &spared || pool.ready.empty() || options_.pinned.contains(name)) continue;
+    for (auto& [key, pool] : pools_) {
+      if (&pool == &spared || pool.ready.empty() || options_.pinned.contains(pool.recipe.model))
+        continue;
       if (pool.waiting > 0) continue;  // It is about to be taken.
       if (oldest == nullptr || pool.last_asked < oldest->last_asked) oldest = &pool;
     }
@@ -267,9 +268,9 @@ void ModelCache::KeepToBudget(Pool& spared) {
 
 void ModelCache::Sweep() {
   const base::SteadyTime now = clock_.SteadyNow();
-  for (auto& [name, pool] : pools_) {
-    const bool stale =
-        !options_.pinned.contains(name) && now - pool.last_asked >= options_.time_to_live;
+  for (auto& [key, pool] : pools_) {
+    const bool stale = !options_.pinned.contains(pool.recipe.model) &&
+                       now - pool.last_asked >= options_.time_to_live;
     const std::uint32_t wanted = stale ? 0 : Wanted(pool);
     std::uint32_t kept = 0;
     for (auto at = pool.ready.begin(); at != pool.ready.end();) {
@@ -289,7 +290,7 @@ void ModelCache::Bury(std::unique_lock<std::mutex>& lock) {
   lock.unlock();
   dead.child.reset();
   lock.lock();
-  --pools_[dead.model].evicting;
+  --pools_[dead.pool].evicting;
 }
 
 void ModelCache::Make(Pool& pool, std::unique_lock<std::mutex>& lock, const std::stop_token& stop) {
@@ -311,8 +312,9 @@ void ModelCache::Make(Pool& pool, std::unique_lock<std::mutex>& lock, const std:
     ++pool.failures;
     pool.to_load = 0;
     if (made.ok()) {
-      pool.retry_at = clock_.SteadyNow() + PauseAfter(pool.failures);
       pool.failure = std::get<Failure>(*made);
+      pool.retry_at = IsUnsupported(pool) ? base::SteadyTime::max()
+                                          : clock_.SteadyNow() + PauseAfter(pool.failures);
     } else {
       pool.retry_at = clock_.SteadyNow();  // The model is not to blame.
       pool.failure = made.status();
@@ -342,7 +344,7 @@ void ModelCache::Build(std::stop_token stop) {
     }
     // Requests that wait come first, then the dead, then what is made ahead.
     Pool* chosen = nullptr;  // Pools are never removed.
-    for (auto& [name, pool] : pools_) {
+    for (auto& [key, pool] : pools_) {
       if (pool.to_load == 0) continue;
       if (chosen == nullptr || pool.waiting > chosen->waiting) chosen = &pool;
       if (Missing(pool) && !Missing(*chosen)) chosen = &pool;
@@ -371,7 +373,13 @@ void ModelCache::Build(std::stop_token stop) {
   // Whoever is left is killed and waited for with its owner.
 }
 
+bool ModelCache::IsUnsupported(const Pool& pool) {
+  return pool.failure && pool.failure->ok() &&
+         (*pool.failure)->kind == inference::FailureKind::kModelUnsupported;
+}
+
 CacheState ModelCache::StateOf(const Pool& pool) const {
+  if (IsUnsupported(pool)) return CacheState::kCold;
   if (pool.failures > 0 && clock_.SteadyNow() < pool.retry_at) return CacheState::kQuarantined;
   if (!pool.ready.empty() || pool.busy > 0) return CacheState::kReady;
   if (pool.loading + pool.to_load > 0) return CacheState::kLoading;
@@ -383,16 +391,18 @@ std::vector<CacheEntry> ModelCache::Entries() const {
   std::lock_guard lock(mutex_);
   std::vector<CacheEntry> entries;
   const base::SteadyTime now = clock_.SteadyNow();
-  for (const auto& [name, pool] : pools_) {
-    CacheEntry entry{.model = name,
+  for (const auto& [key, pool] : pools_) {
+    CacheEntry entry{.model = pool.recipe.model,
+                     .executor = pool.recipe.executor,
                      .state = StateOf(pool),
                      .ready = static_cast<std::uint32_t>(pool.ready.size()),
                      .loading = pool.loading,
                      .busy = pool.busy,
                      .private_bytes = pool.private_bytes,
                      .load_time = std::chrono::duration_cast<milliseconds>(pool.load_time),
-                     .pinned = options_.pinned.contains(name)};
+                     .pinned = options_.pinned.contains(pool.recipe.model)};
     for (const Ready& ready : pool.ready) entry.memory_bytes += ready.memory_bytes;
+    if (IsUnsupported(pool)) entry.reason = (*pool.failure)->message;
     if (entry.state == CacheState::kQuarantined) {
       entry.reason = pool.failure->ok() ? (*pool.failure)->message
                                         : std::string(pool.failure->status().message());

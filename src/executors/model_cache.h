@@ -29,6 +29,7 @@ std::string_view Name(CacheState state);
 // What an operator sees of a model in the cache.
 struct CacheEntry {
   std::string model;
+  std::string executor;
   CacheState state = CacheState::kCold;
   std::uint32_t ready = 0;
   std::uint32_t loading = 0;
@@ -37,13 +38,14 @@ struct CacheEntry {
   std::uint64_t private_bytes = 0;  // Of one of them, shared with nobody.
   std::chrono::milliseconds load_time{0};
   bool pinned = false;
-  std::string reason;                        // Why it is quarantined,
+  std::string reason;                        // Why it is quarantined or unsupported,
   std::chrono::milliseconds retry_after{0};  // and until when.
 };
 
 // What makes one child of a model, and when two are alike.
 struct Recipe {
   std::string model;        // Its name.
+  std::string executor;     // Whose children these are; those of two are kept apart.
   std::string version;      // Anything of which a change makes the children that there are stale.
   std::string policy_hash;  // Of the sandbox policy that it is run under.
   // Makes a child; Status and Failure as of ZygoteChild::Start. Called on threads of the cache.
@@ -52,9 +54,10 @@ struct Recipe {
       make;
 };
 
-// Ready children by model: made ahead, lent to one request each, replaced behind its back. A model
-// that nobody asked for goes after a while; when memory is short, the one that was asked for least
-// recently goes first. A model that fails again and again is left alone for a while. Thread-safe.
+// Ready children by model and executor: made ahead, lent to one request each, replaced behind its
+// back. A model that nobody asked for goes after a while; when memory is short, the one that was
+// asked for least recently goes first. A model that fails again and again is left alone for a
+// while; one that its executor does not support, until either changes. Thread-safe.
 class ModelCache {
  public:
   struct Options {
@@ -78,7 +81,7 @@ class ModelCache {
               std::stop_token stop);
   // Ends the loan. With a tenant the child waits for further requests of that one alone; without,
   // it is destroyed in the background.
-  void Return(std::unique_ptr<ReadyChild> child, const std::string& model,
+  void Return(std::unique_ptr<ReadyChild> child, const Recipe& recipe,
               const std::string& tenant = "");
   // Begins to make a child ahead of the first request.
   void Preload(const Recipe& recipe);
@@ -91,9 +94,10 @@ class ModelCache {
     std::string tenant;  // Empty: nobody has used it.
     std::uint64_t memory_bytes = 0;
   };
+  using PoolKey = std::pair<std::string, std::string>;  // Model and executor.
   struct Doomed {
     std::unique_ptr<ReadyChild> child;
-    std::string model;
+    PoolKey pool;
   };
   struct Pool {
     Recipe recipe;
@@ -136,14 +140,16 @@ class ModelCache {
   void Doom(Pool& pool, std::unique_ptr<ReadyChild> child);
   void Sweep();
   void KeepToBudget(Pool& spared);
+  static PoolKey KeyOf(const Recipe& recipe) { return {recipe.model, recipe.executor}; }
+  static bool IsUnsupported(const Pool& pool);
   CacheState StateOf(const Pool& pool) const;
 
   const Options options_;
   const base::Clock& clock_;
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;  // Work for builders, or news for borrowers.
-  std::map<std::string, Pool> pools_;    // By model.
-  std::vector<Doomed> doomed_;           // To be killed and waited for by a builder.
+  std::map<PoolKey, Pool> pools_;
+  std::vector<Doomed> doomed_;  // To be killed and waited for by a builder.
   base::SteadyTime last_stir_;
   base::SteadyTime burst_since_;
   int watching_ = 0;  // Builders that wait for the end of a burst.

@@ -56,6 +56,7 @@ class ModelCacheTest : public ::testing::Test {
   Recipe Good(const std::string& model, const std::string& version = "1",
               milliseconds time = milliseconds(0)) {
     return {.model = model,
+            .executor = "",
             .version = version,
             .policy_hash = "",
             .make = [this, time](WarmUp, std::stop_token) -> Made {
@@ -101,7 +102,7 @@ TEST_F(ModelCacheTest, MakesTheNextOneAheadAndNeverLendsOneTwice) {
   for (int i = 0; i < 20; ++i) {
     auto child = Take(Borrow(cache, Good("m")));
     EXPECT_TRUE(seen.insert(NumberOf(*child)).second);
-    cache.Return(std::move(child), "m");
+    cache.Return(std::move(child), Good("m"));
   }
   EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready >= 1; }));
   EXPECT_EQ(EntryOf(cache, "m").state, CacheState::kReady);
@@ -111,7 +112,7 @@ TEST_F(ModelCacheTest, LeavesNothingAliveAtItsEnd) {
   {
     ModelCache cache({}, clock_);
     cache.Preload(Good("a"));
-    cache.Return(Take(Borrow(cache, Good("b"))), "b");
+    cache.Return(Take(Borrow(cache, Good("b"))), Good("b"));
   }
   EXPECT_EQ(counts_.alive, 0);
 }
@@ -120,14 +121,14 @@ TEST_F(ModelCacheTest, ATenantMeetsItsOwnChildAgainAndNobodyElseDoes) {
   ModelCache cache({}, clock_);
   auto child = Take(Borrow(cache, Good("m"), "alice"));
   const int number = NumberOf(*child);
-  cache.Return(std::move(child), "m", "alice");
+  cache.Return(std::move(child), Good("m"), "alice");
   auto others = Take(Borrow(cache, Good("m"), "bob"));
   EXPECT_NE(NumberOf(*others), number);
   auto nobodys = Take(Borrow(cache, Good("m")));
   EXPECT_NE(NumberOf(*nobodys), number);
   auto again = Take(Borrow(cache, Good("m"), "alice"));
   EXPECT_EQ(NumberOf(*again), number);
-  for (auto* c : {&others, &nobodys, &again}) cache.Return(std::move(*c), "m");
+  for (auto* c : {&others, &nobodys, &again}) cache.Return(std::move(*c), Good("m"));
 }
 
 TEST_F(ModelCacheTest, AFailureIsTheModelsOwnAndIsNotTriedAtOnceAgain) {
@@ -151,7 +152,7 @@ TEST_F(ModelCacheTest, AFailureIsTheModelsOwnAndIsNotTriedAtOnceAgain) {
   EXPECT_EQ(entry.reason, "no good");
   EXPECT_GT(entry.retry_after.count(), 0);
   // A corrected file is another version.
-  cache.Return(Take(Borrow(cache, {"bad", "2", "", Good("bad").make})), "bad");
+  cache.Return(Take(Borrow(cache, {"bad", "", "2", "", Good("bad").make})), Good("bad"));
 }
 
 TEST_F(ModelCacheTest, AStatusReachesWhoWaits) {
@@ -175,7 +176,7 @@ TEST_F(ModelCacheTest, ARequestGivesUpAtItsDeadlineAndWhenItIsStopped) {
                                             stop.get_token())
                                     .status()));
   // What was begun is there for the next.
-  cache.Return(Take(Borrow(cache, slow)), "m");
+  cache.Return(Take(Borrow(cache, slow)), Good("m"));
 }
 
 TEST_F(ModelCacheTest, AChangedFileIsNoticedAndTheOldChildrenGo) {
@@ -185,8 +186,8 @@ TEST_F(ModelCacheTest, AChangedFileIsNoticedAndTheOldChildrenGo) {
   auto fresh = Take(Borrow(cache, Good("m", "2")));
   EXPECT_GT(NumberOf(*fresh), 1);
   EXPECT_TRUE(old->usable());  // Who runs on the old one finishes.
-  cache.Return(std::move(old), "m");
-  cache.Return(std::move(fresh), "m");
+  cache.Return(std::move(old), Good("m"));
+  cache.Return(std::move(fresh), Good("m"));
 }
 
 TEST_F(ModelCacheTest, WhatNobodyAsksForGoesAndWhatIsPinnedStays) {
@@ -251,13 +252,13 @@ TEST_F(ModelCacheTest, AChildThatDiesWhileItWaitsIsReplaced) {
   cache.Preload(Good("m"));
   ASSERT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 1; }));
   auto child = Take(Borrow(cache, Good("m"), "alice"));
-  cache.Return(std::move(child), "m", "alice");
+  cache.Return(std::move(child), Good("m"), "alice");
   auto again = Take(Borrow(cache, Good("m"), "alice"));
   again->Kill();
-  cache.Return(std::move(again), "m", "alice");
+  cache.Return(std::move(again), Good("m"), "alice");
   auto other = Take(Borrow(cache, Good("m"), "alice"));
   EXPECT_TRUE(other->usable());
-  cache.Return(std::move(other), "m");
+  cache.Return(std::move(other), Good("m"));
 }
 
 TEST_F(ModelCacheTest, ManyThreadsOnManyModels) {
@@ -276,7 +277,7 @@ TEST_F(ModelCacheTest, ManyThreadsOnManyModels) {
           auto child = std::get<std::unique_ptr<ReadyChild>>(*std::move(lent));
           EXPECT_TRUE(child->usable());
           ++answered;
-          cache.Return(std::move(child), model, tenant);
+          cache.Return(std::move(child), Good(model), tenant);
         }
       });
     }

@@ -61,55 +61,57 @@ Isolation ReadyScriptRunner::LevelOf(const models::Model& model) const {
 }
 
 absl::StatusOr<std::shared_ptr<const Recipe>> ReadyScriptRunner::RecipeFor(
-    const models::Model& model, const ExecutorScript& script) {
-  std::string version = base::StrCat(model.tree_sha256, " ", script.name, " ", script.sha256);
-  auto known = recipes_.With([&](auto& recipes) { return recipes[model.id.value()]; });
+    const models::Model& model, const Executor& executor) {
+  const std::pair key(model.id.value(), executor.name);
+  std::string version = base::StrCat(model.tree_sha256, " ", executor.sha256);
+  auto known = recipes_.With([&](auto& recipes) { return recipes[key]; });
   if (known != nullptr && known->version == version) return known;
-  ASSIGN_OR_RETURN(Recipe recipe, MakeRecipe(model, script, std::move(version)));
+  ASSIGN_OR_RETURN(Recipe recipe, MakeRecipe(model, executor, std::move(version)));
   known = std::make_shared<const Recipe>(std::move(recipe));
-  recipes_.With([&](auto& recipes) { recipes[model.id.value()] = known; });
+  recipes_.With([&](auto& recipes) { recipes[key] = known; });
   return known;
 }
 
 absl::StatusOr<Recipe> ReadyScriptRunner::MakeRecipe(const models::Model& model,
-                                                     const ExecutorScript& script,
+                                                     const Executor& executor,
                                                      std::string version) {
   ASSIGN_OR_RETURN(sandbox::SandboxPolicy policy,
-                   PolicyFor(environment_, executors_path_, model, options_.limits));
+                   PolicyFor(environment_, executors_path_, executor, model, options_.limits));
   const auto time_limit = policy.limits().wall_clock;
   LoadOrder order{
-      .script = script.inside_path,
+      .script = executor.inside_path,
       .model = InsidePath(model),
       .threads = options_.threads,
       .requests_max = LevelOf(model) == Isolation::kTenant ? options_.tenant_requests_max : 1,
       .output_bytes_max = policy.limits().output_bytes};
-  return Recipe{
-      .model = model.id.value(),
-      .version = std::move(version),
-      .policy_hash = policy.Hash(),
-      .make = [this, policy = std::move(policy), order = std::move(order), time_limit,
-               framework = FrameworkFor(model.format)](WarmUp warm_up, std::stop_token stop) mutable
-      -> absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> {
-        auto started = zygotes_.Get(framework);
-        // One that has just died is back sooner than a cold start is done.
-        for (int i = 0; i < kZygoteTries && absl::IsUnavailable(started.status()); ++i) {
-          std::this_thread::sleep_for(kZygotePause);
-          started = zygotes_.Get(framework);
-        }
-        ASSIGN_OR_RETURN(auto zygote, std::move(started));
-        order.warm_up = warm_up;
-        auto made = ZygoteChild::Start(std::move(zygote), policy, order,
-                                       clock_.SteadyNow() + time_limit, std::move(stop));
-        const auto* failure = made.ok() ? std::get_if<Failure>(&*made) : nullptr;
-        if (failure != nullptr && failure->kind == FailureKind::kSandboxUnavailable) {
-          return absl::UnavailableError(failure->message);  // None of the model's doing.
-        }
-        return made;
-      }};
+  return Recipe{.model = model.id.value(),
+                .executor = executor.name,
+                .version = std::move(version),
+                .policy_hash = policy.Hash(),
+                .make = [this, policy = std::move(policy), order = std::move(order), time_limit,
+                         framework = FrameworkFor(executor, model.format)](
+                            WarmUp warm_up, std::stop_token stop) mutable
+                -> absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> {
+                  auto started = zygotes_.Get(framework);
+                  // One that has just died is back sooner than a cold start is done.
+                  for (int i = 0; i < kZygoteTries && absl::IsUnavailable(started.status()); ++i) {
+                    std::this_thread::sleep_for(kZygotePause);
+                    started = zygotes_.Get(framework);
+                  }
+                  ASSIGN_OR_RETURN(auto zygote, std::move(started));
+                  order.warm_up = warm_up;
+                  auto made = ZygoteChild::Start(std::move(zygote), policy, order,
+                                                 clock_.SteadyNow() + time_limit, std::move(stop));
+                  const auto* failure = made.ok() ? std::get_if<Failure>(&*made) : nullptr;
+                  if (failure != nullptr && failure->kind == FailureKind::kSandboxUnavailable) {
+                    return absl::UnavailableError(failure->message);  // None of the model's doing.
+                  }
+                  return made;
+                }};
 }
 
-void ReadyScriptRunner::Preload(const models::Model& model, const ExecutorScript& script) {
-  const auto recipe = RecipeFor(model, script);
+void ReadyScriptRunner::Preload(const models::Model& model, const Executor& executor) {
+  const auto recipe = RecipeFor(model, executor);
   if (recipe.ok()) cache_.Preload(**recipe);
 }
 
@@ -119,7 +121,7 @@ Outcome ReadyScriptRunner::Run(const ScriptTask& task) {
   // Of a client that is not known there is no "same" one.
   if (task.request.client_address.empty()) level = Isolation::kRequest;
   const base::SteadyTime began = clock_.SteadyNow();
-  const auto recipe = RecipeFor(task.model, task.script);
+  const auto recipe = RecipeFor(task.model, task.executor);
   if (!recipe.ok()) return cold_.Run(task);  // Which tells what is wrong.
   for (int attempt = 1;; ++attempt) {
     Outcome outcome = RunReady(task, level, **recipe, began);
@@ -155,13 +157,11 @@ Outcome ReadyScriptRunner::RunReady(const ScriptTask& task, Isolation level, con
     return outcome;
   }
   if (auto* failure = std::get_if<Failure>(&*lent)) return std::move(*failure);
-  return Ask(std::get<std::unique_ptr<ReadyChild>>(*std::move(lent)), task, level,
-             recipe.policy_hash, began);
+  return Ask(std::get<std::unique_ptr<ReadyChild>>(*std::move(lent)), task, level, recipe, began);
 }
 
 Outcome ReadyScriptRunner::Ask(std::unique_ptr<ReadyChild> child, const ScriptTask& task,
-                               Isolation level, const std::string& policy_hash,
-                               base::SteadyTime began) {
+                               Isolation level, const Recipe& recipe, base::SteadyTime began) {
   const auto started_at = clock_.WallNow();
   const base::SteadyTime asked = clock_.SteadyNow();
   auto answer = child->Answer(task.request, began, task.deadline, task.stop);
@@ -171,8 +171,7 @@ Outcome ReadyScriptRunner::Ask(std::unique_ptr<ReadyChild> child, const ScriptTa
     const bool again = level == Isolation::kTenant && child->usable() &&
                        child->answered() < options_.tenant_requests_max &&
                        clock_.SteadyNow() - child->ready_since() < options_.tenant_time_max;
-    cache_.Return(std::move(child), task.model.id.value(),
-                  again ? task.request.client_address : "");
+    cache_.Return(std::move(child), recipe, again ? task.request.client_address : "");
   };
   if (auto* failure = std::get_if<Failure>(&answer)) {
     give_back();
@@ -189,12 +188,12 @@ Outcome ReadyScriptRunner::Ask(std::unique_ptr<ReadyChild> child, const ScriptTa
   inference::InferenceResult result{
       .output = std::move(output),
       .record = {.model_hash = task.model.sha256,
-                 .executor = task.script.name,
-                 .executor_hash = task.script.sha256,
+                 .executor = task.executor.name,
+                 .executor_hash = task.executor.sha256,
                  .image_digest = environment_.digest,
                  .sandbox_mode = std::string(sandbox::Name(mode_)),
                  .isolation = std::string(Name(level)),
-                 .policy_hash = policy_hash,
+                 .policy_hash = recipe.policy_hash,
                  .layers = child->layers(),
                  .usage = {duration_cast<microseconds>(answered - asked), usage.cpu,
                            usage.peak_memory_bytes},

@@ -20,7 +20,7 @@ enum class Isolation {
 std::string_view Name(Isolation isolation);
 std::optional<Isolation> IsolationFromName(std::string_view name);
 
-// Runs executor scripts in ready sandboxes, and where there are none in `cold` ones. Thread-safe.
+// Runs executors in ready sandboxes, and where there are none in `cold` ones. Thread-safe.
 class ReadyScriptRunner final : public ScriptRunner {
  public:
   struct Options {
@@ -40,20 +40,20 @@ class ReadyScriptRunner final : public ScriptRunner {
 
   Outcome Run(const ScriptTask& task) override;
   // Begins to load a model before anybody asks for it.
-  void Preload(const models::Model& model, const ExecutorScript& script);
+  void Preload(const models::Model& model, const Executor& executor);
   std::vector<CacheEntry> Entries() const { return cache_.Entries(); }
 
  private:
   Isolation LevelOf(const models::Model& model) const;
   absl::StatusOr<std::shared_ptr<const Recipe>> RecipeFor(const models::Model& model,
-                                                          const ExecutorScript& script);
-  absl::StatusOr<Recipe> MakeRecipe(const models::Model& model, const ExecutorScript& script,
+                                                          const Executor& executor);
+  absl::StatusOr<Recipe> MakeRecipe(const models::Model& model, const Executor& executor,
                                     std::string version);
   // Borrows a child and asks it.
   Outcome RunReady(const ScriptTask& task, Isolation level, const Recipe& recipe,
                    base::SteadyTime began);
   Outcome Ask(std::unique_ptr<ReadyChild> child, const ScriptTask& task, Isolation level,
-              const std::string& policy_hash, base::SteadyTime began);
+              const Recipe& recipe, base::SteadyTime began);
 
   Zygotes& zygotes_;
   ScriptRunner& cold_;
@@ -62,7 +62,9 @@ class ReadyScriptRunner final : public ScriptRunner {
   const std::filesystem::path executors_path_;
   const Options options_;
   const base::Clock& clock_;
-  base::Synchronized<std::map<std::string, std::shared_ptr<const Recipe>>> recipes_;  // By model.
+  // By model and executor.
+  base::Synchronized<std::map<std::pair<std::string, std::string>, std::shared_ptr<const Recipe>>>
+      recipes_;
   ModelCache cache_;
 };
 

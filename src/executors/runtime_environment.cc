@@ -21,6 +21,20 @@ std::string DigestOf(const fs::path& image) {
   return digest != description.end() && digest->is_string() ? digest->get<std::string>() : "";
 }
 
+// Debian's, whose names end in a version: the shortest one, which outlives smaller releases.
+std::string OnnxRuntimeIn(const fs::path& image) {
+  constexpr std::string_view kFolder = "/usr/lib/x86_64-linux-gnu";
+  constexpr std::string_view kPrefix = "libonnxruntime.so.";
+  std::string shortest;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(base::StrCat(image.native(), kFolder), error)) {
+    const std::string name = entry.path().filename();
+    if (!name.starts_with(kPrefix)) continue;
+    if (shortest.empty() || name.size() < shortest.size()) shortest = name;
+  }
+  return shortest.empty() ? "" : base::StrCat(kFolder, "/", shortest);
+}
+
 }  // namespace
 
 absl::StatusOr<RuntimeEnvironment> RuntimeEnvironment::Locate(const fs::path& executors_path,
@@ -31,6 +45,7 @@ absl::StatusOr<RuntimeEnvironment> RuntimeEnvironment::Locate(const fs::path& ex
     return RuntimeEnvironment{.root = "/",
                               .venv = venv,
                               .python = base::StrCat(kVenvInside, "/bin/python3"),
+                              .onnxruntime = "",
                               .digest = ""};
   }
   const fs::path root = fs::canonical(image, error);
@@ -42,8 +57,11 @@ absl::StatusOr<RuntimeEnvironment> RuntimeEnvironment::Locate(const fs::path& ex
                                             "; run runtime_image/build, or make the virtual "
                                             "environment as python_executors/README.md says"));
   }
-  return RuntimeEnvironment{
-      .root = root, .venv = {}, .python = "/usr/bin/python3", .digest = DigestOf(root)};
+  return RuntimeEnvironment{.root = root,
+                            .venv = {},
+                            .python = "/usr/bin/python3",
+                            .onnxruntime = OnnxRuntimeIn(root),
+                            .digest = DigestOf(root)};
 }
 
 }  // namespace ncn::executors

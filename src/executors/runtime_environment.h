@@ -11,11 +11,12 @@ namespace ncn::executors {
 // interpreter is, so it may be elsewhere than it was made.
 inline constexpr char kVenvInside[] = "/venv";
 
-// What executor scripts run on: a root file system and the Python in it. Immutable.
+// What executors run on: a root file system and what is in it. Immutable.
 struct RuntimeEnvironment {
   std::filesystem::path root;  // The sandbox's root; "/" with a virtual environment.
   std::filesystem::path venv;  // A virtual environment to bind beside it; empty with an image.
   std::string python;          // The interpreter, as the sandbox sees it.
+  std::string onnxruntime;     // The shared library ONNX Runtime, the same; empty without one.
   std::string digest;          // Of the image, "sha256:…"; empty with a virtual environment.
 
   // The virtual environment `executors_path`/venv when it is there, as the specification has it;

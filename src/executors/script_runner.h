@@ -15,16 +15,16 @@ namespace ncn::executors {
 // How one run ended: with a result, not signed yet, or with a failure.
 using Outcome = std::variant<inference::InferenceResult, inference::Failure>;
 
-// One run of one executor script on one request. References live until Run returns.
+// One run of one executor on one request. References live until Run returns.
 struct ScriptTask {
-  const ExecutorScript& script;
+  const Executor& executor;
   const models::Model& model;
   const inference::InferenceRequest& request;
   base::SteadyTime deadline;
   std::stop_token stop;
 };
 
-// Runs executor scripts, at some level of isolation. Blocking; thread-safe.
+// Runs executors, at some level of isolation. Blocking; thread-safe.
 class ScriptRunner {
  public:
   virtual ~ScriptRunner() = default;

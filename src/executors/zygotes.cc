@@ -6,7 +6,6 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "executors/execution_policy.h"
-#include "executors/executor_selector.h"
 
 namespace ncn::executors {
 namespace {
@@ -26,10 +25,12 @@ constexpr std::chrono::hours kForEver(24 * 365 * 10);
 }  // namespace
 
 std::string_view Name(Framework framework) {
-  return framework == Framework::kTorch ? "torch" : "onnxruntime";
+  constexpr std::array<std::string_view, 3> kNames = {"torch", "onnxruntime", "native"};
+  return kNames[static_cast<std::size_t>(framework)];
 }
 
-Framework FrameworkFor(models::ModelFormat format) {
+Framework FrameworkFor(const Executor& executor, models::ModelFormat format) {
+  if (executor.native()) return Framework::kNative;
   return format == models::ModelFormat::kOnnx ? Framework::kOnnxRuntime : Framework::kTorch;
 }
 
@@ -46,26 +47,42 @@ absl::StatusOr<std::unique_ptr<sandbox::Zygote>> Zygotes::Start(Framework framew
   limits.cpu_time = kForEver;
   limits.processes = std::max(limits.processes, kProcessesMax);
   limits.memory_bytes = std::max(limits.memory_bytes, kMemoryBytes);
-  ASSIGN_OR_RETURN(const sandbox::SandboxPolicy policy,
-                   BasePolicy(environment_)
-                       .SetProfile(sandbox::SeccompProfile::kZygote)
-                       .AddReadOnly(options_.executors_path.native(), kExecutorsInside)
-                       .AddReadOnly(options_.models.native(), kModelsInside)
-                       .AddReadOnlyExecutable(options_.library.native(), kLibraryInside)
-                       .SetLimits(limits)
-                       .Build());
-  sandbox::SandboxCommand command{
-      .argv = {environment_.python, "-s", base::StrCat(kExecutorsInside, "/zygote.py"),
-               "--framework", std::string(Name(framework)), "--library", kLibraryInside,
-               "--requests", std::to_string(sandbox::kZygoteRequests), "--doorbell",
-               std::to_string(sandbox::kZygoteDoorbell)},
-      .environment = {"PATH=/usr/bin:/bin", "HOME=/work", "TMPDIR=/tmp", "LANG=C.UTF-8",
-                      "PYTHONDONTWRITEBYTECODE=1", "UCX_VFS_ENABLE=n", "UCX_LOG_LEVEL=fatal",
-                      base::StrCat("PYTHONPATH=", kExecutorsInside),
-                      // Fewer pages to copy the tables of at each fork.
-                      "GLIBC_TUNABLES=glibc.malloc.hugetlb=1"},
-      .lifetime = kForEver};
-  return sandbox_.StartZygote(policy, std::move(command));
+  sandbox::PolicyBuilder builder = BasePolicy(environment_);
+  builder.SetProfile(sandbox::SeccompProfile::kZygote)
+      .AddReadOnly(options_.models.native(), kModelsInside)
+      .SetLimits(limits);
+  if (framework == Framework::kNative) {
+    builder.AddReadOnlyExecutable(options_.native_program.native(), kNativeInside);
+  } else {
+    builder.AddReadOnly(options_.executors_path.native(), kExecutorsInside)
+        .AddReadOnlyExecutable(options_.library.native(), kLibraryInside);
+  }
+  ASSIGN_OR_RETURN(const sandbox::SandboxPolicy policy, builder.Build());
+  return sandbox_.StartZygote(policy, CommandFor(framework));
+}
+
+sandbox::SandboxCommand Zygotes::CommandFor(Framework framework) const {
+  std::vector<std::string> argv;
+  if (framework == Framework::kNative) {
+    argv = {kNativeInside, "--library", environment_.onnxruntime};
+  } else {
+    argv = {environment_.python,
+            "-s",
+            base::StrCat(kExecutorsInside, "/zygote.py"),
+            "--framework",
+            std::string(Name(framework)),
+            "--library",
+            kLibraryInside};
+  }
+  argv.insert(argv.end(), {"--requests", std::to_string(sandbox::kZygoteRequests), "--doorbell",
+                           std::to_string(sandbox::kZygoteDoorbell)});
+  return {.argv = std::move(argv),
+          .environment = {"PATH=/usr/bin:/bin", "HOME=/work", "TMPDIR=/tmp", "LANG=C.UTF-8",
+                          "PYTHONDONTWRITEBYTECODE=1", "UCX_VFS_ENABLE=n", "UCX_LOG_LEVEL=fatal",
+                          base::StrCat("PYTHONPATH=", kExecutorsInside),
+                          // Fewer pages to copy the tables of at each fork.
+                          "GLIBC_TUNABLES=glibc.malloc.hugetlb=1"},
+          .lifetime = kForEver};
 }
 
 absl::StatusOr<std::shared_ptr<sandbox::Zygote>> Zygotes::Get(Framework framework) {

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "base/synchronized.h"
+#include "executors/executor_selector.h"
 #include "executors/runtime_environment.h"
 #include "inference/limits.h"
 #include "models/model_format.h"
@@ -16,12 +17,12 @@
 
 namespace ncn::executors {
 
-// What a zygote has imported before it forks. Not together: torch and onnxruntime of one process
-// get into each other's way.
-enum class Framework { kTorch, kOnnxRuntime };
+// What a zygote has loaded before it forks. Not together: torch and onnxruntime of one process get
+// into each other's way. kNative is the native executor's, the others are Python's.
+enum class Framework { kTorch, kOnnxRuntime, kNative };
 std::string_view Name(Framework framework);
-// The one that runs models of this format.
-Framework FrameworkFor(models::ModelFormat format);
+// The one for an executor of models of this format.
+Framework FrameworkFor(const Executor& executor, models::ModelFormat format);
 
 // The node's zygotes, one for each framework: started, and started again when one dies, with a
 // pause that doubles. Thread-safe.
@@ -29,8 +30,9 @@ class Zygotes {
  public:
   struct Options {
     std::filesystem::path executors_path;
-    std::filesystem::path library;  // libncn_zygote.so
-    std::filesystem::path models;   // The folder whose models children may show.
+    std::filesystem::path library;         // libncn_zygote.so
+    std::filesystem::path native_program;  // The native executor's; empty without it.
+    std::filesystem::path models;          // The folder whose models children may show.
     inference::ExecutionLimits limits;
   };
   // `sandbox` and `clock` outlive the zygotes.
@@ -50,12 +52,13 @@ class Zygotes {
   };
 
   absl::StatusOr<std::unique_ptr<sandbox::Zygote>> Start(Framework framework) const;
+  sandbox::SandboxCommand CommandFor(Framework framework) const;
 
   sandbox::Sandbox& sandbox_;
   const RuntimeEnvironment environment_;
   const Options options_;
   const base::Clock& clock_;
-  std::array<base::Synchronized<Slot>, 2> slots_;  // By framework.
+  std::array<base::Synchronized<Slot>, 3> slots_;  // By framework.
 };
 
 }  // namespace ncn::executors

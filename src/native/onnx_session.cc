@@ -108,11 +108,12 @@ Result<OnnxSession> OnnxSession::Load(const OnnxRuntime& runtime,
   if (!options.ok()) return Internal(options.status());
   OrtSession* made = nullptr;
   OrtErrorCode code = ORT_OK;
-  if (const absl::Status status = runtime.ToStatus(
-          api.CreateSession(&runtime.env(), model.c_str(), options->get(), &made), &code);
-      !status.ok()) {
-    return LoadError(model, status, code);
-  }
+  const absl::Status status = [&] {
+    const QuietStderr quiet;
+    return runtime.ToStatus(api.CreateSession(&runtime.env(), model.c_str(), options->get(), &made),
+                            &code);
+  }();
+  if (!status.ok()) return LoadError(model, status, code);
   OrtOwned<OrtSession> session(made, api.ReleaseSession);
   OrtMemoryInfo* memory = nullptr;
   if (const absl::Status status =

@@ -17,7 +17,7 @@ using inference::InferenceResult;
 class ListedRunner final : public executors::ScriptRunner {
  public:
   Outcome Run(const executors::ScriptTask& task) override {
-    scripts.push_back(task.script.name);
+    scripts.push_back(task.executor.name);
     Outcome outcome = std::move(outcomes.front());
     outcomes.pop_front();
     return outcome;
