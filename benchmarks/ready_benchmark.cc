@@ -171,25 +171,38 @@ absl::Status Serve(Rig& rig) {
   return absl::OkStatus();
 }
 
-absl::Status Main(const std::string& folder, const std::string& name, const std::string& level_name,
-                  std::uint32_t ready_min) {
+// The candidate of that name; without a name, the first.
+absl::StatusOr<executors::Executor> Choose(const std::vector<executors::Executor>& candidates,
+                                           const std::string& name) {
+  for (const executors::Executor& executor : candidates) {
+    if (name.empty() || executor.name == name) return executor;
+  }
+  return absl::NotFoundError(base::StrCat("no executor ", name, " for this model"));
+}
+
+using Options = std::map<std::string, std::string>;  // By flag.
+
+absl::Status Main(const Options& options) {
   if (const char* filter = std::getenv("COMPUTE_NODE_LOG")) {
     RETURN_IF_ERROR(base::ConfigureLogging(filter));
   }
   ASSIGN_OR_RETURN(auto sandbox, sandbox::CreateSandbox({.launcher_path = NCN_LAUNCHER}));
   const base::Clock& clock = base::Clock::System();
   const std::filesystem::path scripts = NCN_EXECUTORS;
-  const auto level = executors::IsolationFromName(level_name);
+  const auto level = executors::IsolationFromName(options.at("--level"));
   if (!level) return absl::InvalidArgumentError("the level is request, tenant or cold");
-  ASSIGN_OR_RETURN(const auto id, inference::ModelId::Parse(name));
-  ASSIGN_OR_RETURN(const auto selector, executors::ExecutorSelector::Create(scripts, NCN_NATIVE_EXECUTOR));
+  ASSIGN_OR_RETURN(const auto id, inference::ModelId::Parse(options.at("--model")));
+  ASSIGN_OR_RETURN(const auto selector,
+                   executors::ExecutorSelector::Create(scripts, NCN_NATIVE_EXECUTOR));
   ASSIGN_OR_RETURN(const auto environment,
                    executors::RuntimeEnvironment::Locate(scripts, config::DefaultRuntimeImage()));
   inference::ExecutionLimits limits;
   limits.cpu_time = std::chrono::hours(24);
+  const std::string& folder = options.at("--models");
   const models::ModelStore store(folder);
   ASSIGN_OR_RETURN(const auto model, store.Find(id));
   ASSIGN_OR_RETURN(const auto candidates, selector.Candidates(*model));
+  ASSIGN_OR_RETURN(const auto executor, Choose(candidates, options.at("--executor")));
   executors::ColdScriptRunner cold(*sandbox, environment, scripts, {.limits = limits}, clock);
   executors::Zygotes zygotes(*sandbox, environment,
                              {.executors_path = scripts,
@@ -198,6 +211,7 @@ absl::Status Main(const std::string& folder, const std::string& name, const std:
                               .models = folder,
                               .limits = limits},
                              clock);
+  const auto ready_min = static_cast<std::uint32_t>(std::stoul(options.at("--ready-min")));
   const std::uint32_t cores = std::max(1u, std::thread::hardware_concurrency());
   executors::ReadyScriptRunner runner(zygotes, cold, sandbox->mode(), environment, scripts,
                                       {.limits = limits,
@@ -206,9 +220,9 @@ absl::Status Main(const std::string& folder, const std::string& name, const std:
                                                  .children_max = ready_min + 4 * cores,
                                                  .builders = cores}},
                                       clock);
-  Rig rig{*model, candidates.front(), runner};
+  Rig rig{*model, executor, runner};
   if (*level != executors::Isolation::kCold) {
-    runner.Preload(*model, candidates.front());
+    runner.Preload(*model, executor);
     while (runner.Entries().front().loading > 0 || runner.Entries().front().ready == 0) {
       if (runner.Entries().front().state == executors::CacheState::kQuarantined) break;
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
@@ -223,17 +237,16 @@ absl::Status Main(const std::string& folder, const std::string& name, const std:
 }  // namespace ncn::benchmarks
 
 int main(int argc, char** argv) {
-  std::map<std::string, std::string> options = {{"--level", "request"}, {"--ready-min", "1"}};
+  ncn::benchmarks::Options options = {
+      {"--level", "request"}, {"--ready-min", "1"}, {"--executor", ""}};
   for (int i = 1; i + 1 < argc; i += 2) options[argv[i]] = argv[i + 1];
   if (options["--models"].empty() || options["--model"].empty()) {
     std::fprintf(stderr,
                  "Usage: ready_benchmark --models DIR --model NAME [--level LEVEL] "
-                 "[--ready-min N]\n");
+                 "[--executor NAME] [--ready-min N]\n");
     return 2;
   }
-  const absl::Status status =
-      ncn::benchmarks::Main(options["--models"], options["--model"], options["--level"],
-                            static_cast<std::uint32_t>(std::stoul(options["--ready-min"])));
+  const absl::Status status = ncn::benchmarks::Main(options);
   if (status.ok()) return 0;
   std::fprintf(stderr, "Error: %s\n", std::string(status.message()).c_str());
   return 1;

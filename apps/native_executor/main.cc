@@ -13,6 +13,7 @@
 #include <string>
 
 #include "native/file_contract.h"
+#include "native/heap.h"
 #include "native/onnx_runtime.h"
 #include "native/ready_child.h"
 #include "sandbox/launcher.h"
@@ -60,6 +61,7 @@ int ServeAsZygote(const std::string& library, int requests, int doorbell) {
     std::fprintf(stderr, "zygote: more than one thread, which cannot be forked safely\n");
     return 1;
   }
+  native::PrepareHeapToFork();
   if (!sandbox::ServeAsZygote(requests, doorbell)) return 0;
   return native::ServeReadyChild(**runtime, STDIN_FILENO);
 }

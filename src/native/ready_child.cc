@@ -8,6 +8,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "native/frame_stream.h"
+#include "native/heap.h"
 #include "native/onnx_model.h"
 
 namespace ncn::native {
@@ -16,6 +17,8 @@ namespace {
 using nlohmann::json;
 
 constexpr std::int64_t kThreadsMax = 1024;
+// A file's weights are read, become tensors, and are packed for the processor.
+constexpr std::uint64_t kHeapCopies = 3;
 
 struct LoadOrder {
   std::string model;
@@ -70,6 +73,17 @@ std::string WarmUp(const OnnxModel& model, const std::string& wanted, Measuremen
   return done.ok() && *done ? wanted : "none";
 }
 
+Result<OnnxModel> LoadOnHeap(const OnnxRuntime& runtime, const LoadOrder& order,
+                             Measurements& measurements) {
+  std::error_code error;
+  const std::uintmax_t file_bytes = std::filesystem::file_size(order.model, error);
+  const bool small = !error && file_bytes <= kHeapAheadBytesMax / kHeapCopies;
+  if (small) TakeHeapAhead(kHeapCopies * file_bytes);
+  auto model = OnnxModel::Load(runtime, order.model, order.threads, measurements);
+  if (!small) TrimHeap();
+  return model;
+}
+
 // Loads, warms up and says so; nothing when that failed.
 absl::StatusOr<std::optional<OnnxModel>> Load(const OnnxRuntime& runtime, FrameStream& stream,
                                               const LoadOrder& order) {
@@ -80,8 +94,7 @@ absl::StatusOr<std::optional<OnnxModel>> Load(const OnnxRuntime& runtime, FrameS
     std::string warm_up;
     auto loaded = [&]() -> Result<OnnxModel> {
       const Timed timed(measurements, "total");
-      ASSIGN_OR_RETURN(OnnxModel made,
-                       OnnxModel::Load(runtime, order.model, order.threads, measurements));
+      ASSIGN_OR_RETURN(OnnxModel made, LoadOnHeap(runtime, order, measurements));
       warm_up = WarmUp(made, order.warm_up, measurements);
       return made;
     }();
