@@ -214,8 +214,8 @@ TEST_F(ModelCacheTest, KeepsAsManyReadyAsToldAndMemoryAllows) {
   cache.Preload(Good("m"));
   EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 3; }));
   ModelCache small({.memory_bytes = 1, .children_min = 3}, clock_);
-  small.Return(Take(Borrow(small, Good("m"))), "m");
-  small.Return(Take(Borrow(small, Good("m"), "alice")), "m", "alice");
+  small.Return(Take(Borrow(small, Good("m"))), Good("m"));
+  small.Return(Take(Borrow(small, Good("m"), "alice")), Good("m"), "alice");
   EXPECT_TRUE(Eventually([&] {
     const CacheEntry entry = EntryOf(small, "m");
     return entry.ready == 1 && entry.loading == 0;
@@ -236,13 +236,13 @@ TEST_F(ModelCacheTest, WarmsUpAsDeepAsTheLoadAllows) {
   auto first = Take(Borrow(cache, recipe));  // Waits for it.
   ASSERT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 1; }));
   auto second = Take(Borrow(cache, recipe));
-  cache.Return(std::move(first), "m");
+  cache.Return(std::move(first), recipe);
   ASSERT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 2; }));
   EXPECT_EQ(seen()[0], WarmUp::kNone);
   EXPECT_EQ(seen().back(), WarmUp::kSmall);  // The second one is still out.
-  cache.Return(std::move(second), "m");
+  cache.Return(std::move(second), recipe);
   auto idle = Take(Borrow(cache, recipe));
-  cache.Return(std::move(idle), "m");
+  cache.Return(std::move(idle), recipe);
   ASSERT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 2; }));
   EXPECT_EQ(seen().back(), WarmUp::kFull);
 }
