@@ -111,7 +111,7 @@ function(ncn_proto_library)
 endfunction()
 
 # ncn_zygote_library(): libncn_zygote.so beside the programs, which the image's Python loads. Made of
-# the sandbox's own sources once more, with the few headers of apps/zygote_library in place of
+# the sandbox's own sources once more, and of the native executor's that read JSON, with the few headers of apps/zygote_library in place of
 # Abseil's. Not under sanitizers and coverage, whose run-time libraries the image lacks.
 function(ncn_zygote_library)
   if(NCN_SANITIZE OR NCN_COVERAGE)
@@ -120,7 +120,11 @@ function(ncn_zygote_library)
   set(sources confinement landlock launch_protocol launcher message_socket mount_tree sandbox_init sandbox_setup
               setup_journal setup_step)
   list(TRANSFORM sources REPLACE "(.+)" "${PROJECT_SOURCE_DIR}/src/sandbox/\\1.cc")
-  add_library(ncn_zygote SHARED ${PROJECT_SOURCE_DIR}/apps/zygote_library/zygote_library.cc ${sources}
+  foreach(name executor_error half json_parser json_tensor json_value json_writer open_inference tensor utf8)
+    list(APPEND sources ${PROJECT_SOURCE_DIR}/src/native/${name}.cc)
+  endforeach()
+  file(GLOB own CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/apps/zygote_library/*.cc)
+  add_library(ncn_zygote SHARED ${own} ${sources}
                                 ${PROJECT_SOURCE_DIR}/src/base/files.cc ${PROJECT_SOURCE_DIR}/src/base/errno_status.cc)
   target_include_directories(ncn_zygote BEFORE PRIVATE ${PROJECT_SOURCE_DIR}/apps/zygote_library ${PROJECT_SOURCE_DIR}/src)
   target_compile_options(ncn_zygote PRIVATE ${NCN_WARNINGS})

@@ -109,7 +109,11 @@ def main(
     options = parser.parse_args(arguments)
     try:
         import_everything(options.framework)
-        serve = open_library(options.library).ncn_zygote_serve
+        from ncn_executor import fast_json, open_inference
+
+        library = open_library(options.library)
+        serve = library.ncn_zygote_serve
+        open_inference.fast_decode = fast_json.decoder(library)
     except (ImportError, OSError, AttributeError) as error:
         print(f"zygote: {error}", file=sys.stderr)
         return 1

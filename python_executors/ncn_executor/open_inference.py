@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,17 @@ DEPTH_MAX = 64
 _KINDS = {"b": "booleans", "i": "integers", "u": "integers", "f": "numbers"}
 
 
+# Reads plain tensors faster than Python, where a zygote has found it; None leaves a
+# request to Python.
+fast_decode: Callable[[bytes], Question | None] | None = None
+
+
 def decode(data: bytes) -> Question:
     """Reads a request; says where it is wrong when it is."""
+    if fast_decode is not None and b'"parameters"' not in data:
+        question = fast_decode(data)
+        if question is not None:
+            return question
     body = _parse(data)
     if not isinstance(body, dict):
         raise invalid_input(

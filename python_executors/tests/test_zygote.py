@@ -32,6 +32,9 @@ libc = ctypes.PyDLL(None)
 class Library:
     def __init__(self, path):
         assert path == "/library.so"
+        # Reads no request.
+        self.ncn_json_tensors = lambda *_: None
+        self.ncn_json_tensors_free = lambda *_: None
 
     @staticmethod
     def ncn_zygote_serve(requests, doorbell):
@@ -236,6 +239,7 @@ class Library:
 
     def __init__(self, path: str) -> None:
         assert path == "/library.so"
+        self.ncn_json_tensors = self.ncn_json_tensors_free = lambda *_: None
 
     class ncn_zygote_serve:
         def __new__(cls, requests: int, doorbell: int) -> Any:

@@ -1,6 +1,7 @@
 #include "native/open_inference.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "base/status_macros.h"
