@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from ncn_executor.manifest import ImagePreprocess, TensorSpec
+from ncn_executor.manifest import TensorSpec
+from ncn_executor.preprocess import ImagePreprocess
 from ncn_executor import payload
 from ncn_executor.warm_up import made_up_inputs, made_up_request
 
