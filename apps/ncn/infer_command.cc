@@ -16,6 +16,7 @@
 #include "base/hex.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "executors/executor_report.h"
 #include "reference/client.h"
 #include "signing/payment.h"
 
@@ -38,6 +39,7 @@ struct InferOptions {
   std::string pay_with;
   std::string amount_wei = "1";
   std::string signer;
+  bool progress = false;
   std::uint32_t message_mb_max = 256;
 };
 
@@ -100,6 +102,19 @@ class StopAtSignal {
   std::thread waiter_;
 };
 
+// A line whenever the node says more; what there is of a text so far, too.
+void PrintUpdate(const wire::TaskUpdate& update) {
+  if (update.final()) return;
+  std::string line = absl::StrFormat("%-10s", std::string(wire::Name(update.state)));
+  if (update.done_permille > 0)
+    absl::StrAppendFormat(&line, " %5.1f %%", update.done_permille / 10.0);
+  if (!update.note.empty()) line += base::StrCat("  ", executors::Printable(update.note, 200));
+  if (update.partial.content_type.starts_with("text/") && !update.partial.bytes.empty()) {
+    line += base::StrCat("  ", executors::Printable(update.partial.bytes, 400));
+  }
+  std::fprintf(stderr, "%s\n", line.c_str());
+}
+
 int FailWith(const inference::Failure& failure) {
   // The specification's messages stand by themselves on the first line.
   std::fprintf(stderr, "Error: %s\n", failure.message.c_str());
@@ -129,7 +144,8 @@ int Infer(const InferOptions& options) {
   const auto client = reference::GatewayClient::Make(options.gateway_address, client_options);
   if (!client.ok()) return Fail(client.status());
   const auto start = std::chrono::steady_clock::now();
-  const auto answer = (*client)->Infer(*request, stop.token());
+  const auto answer = options.progress ? (*client)->Infer(*request, stop.token(), PrintUpdate)
+                                       : (*client)->Infer(*request, stop.token());
   const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
   if (!answer.ok()) return Fail(answer.status());
   const InferenceResponse& response = *answer->response;
@@ -171,6 +187,8 @@ void AddInferCommand(CLI::App& app, Chosen& chosen) {
       ->add_option("--timeout", options->timeout_seconds, "Seconds; 0 means the node's own limit")
       ->check(CLI::Range(0.0, 86400.0));
   command->add_option("--seed", options->seed, "Seed for models that draw random numbers");
+  command->add_flag("--progress", options->progress,
+                    "Tell on standard error how far the node is, as far as its executor says");
   command->add_option("--signer", options->signer, "Address that must have signed the result");
   command->add_option("--pay-with", options->pay_with,
                       "Key file of the wallet that authorizes payment");

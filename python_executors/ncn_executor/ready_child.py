@@ -7,6 +7,8 @@ The node speaks first and waits for each answer; see `frames` for their form.
         {"status": "ready", "warm_up": what was done, ...}, or an error
     {"do": "run", "content_type": TEXT, "accept": TEXT, "request_id": TEXT,
      "seed": N | null, "output_bytes_max": N} and the input
+        {"status": "progress", "fraction": 0 to 1 | null, "note": TEXT,
+         "content_type": TEXT} and the output so far, any number of times; then
         {"status": "ok", "content_type": TEXT, ...} and the output, or an error
 
 Errors, times and versions are those of the file contract's report. The child ends
@@ -135,7 +137,8 @@ def _run(
         stream.skip_body(body_bytes)
     else:
         data = stream.read_body(body_bytes)
-    context.timings_ms.clear()
+    context.begin_request()
+    context.tell = lambda *word: _tell(stream, *word)
     response = _NOTHING
     try:
         with context.timed("total"):
@@ -147,7 +150,17 @@ def _run(
     except (Exception, SystemExit) as error:  # Whatever a model throws.
         response = _NOTHING
         report = execution.report_failure(error, context)
+    context.tell = None
     _write(stream, report, response)
+
+
+def _tell(
+    stream: FrameStream, fraction: float | None, note: str, partial: Response
+) -> None:
+    """Says how far a request is."""
+    word = {"status": "progress", "fraction": fraction, "note": note}
+    header = _encode({**word, "content_type": partial.content_type[:100]})
+    stream.write(header, partial.data)
 
 
 def _tell_environment(header: dict[str, Any]) -> None:

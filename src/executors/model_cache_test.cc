@@ -29,7 +29,8 @@ class FakeChild final : public ReadyChild {
   }
   ~FakeChild() override { --counts_.alive; }
   std::variant<ExecutorAnswer, Failure> Answer(const inference::InferenceRequest&, base::SteadyTime,
-                                               base::SteadyTime, std::stop_token) override {
+                                               base::SteadyTime, std::stop_token,
+                                               const inference::OnProgress&) override {
     ++answered_;
     return ExecutorAnswer{};
   }

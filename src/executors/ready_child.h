@@ -10,6 +10,7 @@
 #include "executors/outcome_reading.h"
 #include "inference/failure.h"
 #include "inference/inference_request.h"
+#include "inference/progress.h"
 #include "sandbox/sandbox_outcome.h"
 
 namespace ncn::executors {
@@ -24,11 +25,12 @@ class ReadyChild {
  public:
   virtual ~ReadyChild() = default;
 
-  // One request, which a message about the time-out counts from `since`. After a Failure that the
+  // One request, which a message about the time-out counts from `since`. `on_progress`, which may
+  // be empty, hears how far it is, not more often than now and then. After a Failure that the
   // executor did not report itself, the child is dead.
   virtual std::variant<ExecutorAnswer, inference::Failure> Answer(
       const inference::InferenceRequest& request, base::SteadyTime since, base::SteadyTime deadline,
-      std::stop_token stop) = 0;
+      std::stop_token stop, const inference::OnProgress& on_progress) = 0;
   // Kills it without waiting. Thread-safe.
   virtual void Kill() = 0;
   // Whether it still waits, as it should.

@@ -164,7 +164,7 @@ Outcome ReadyScriptRunner::Ask(std::unique_ptr<ReadyChild> child, const ScriptTa
   const auto started_at = clock_.WallNow();
   const base::SteadyTime asked = clock_.SteadyNow();
   const microseconds cpu_before = child->UsageSoFar().cpu;
-  auto answer = child->Answer(task.request, began, task.deadline, task.stop);
+  auto answer = child->Answer(task.request, began, task.deadline, task.stop, task.on_progress);
   const base::SteadyTime answered = clock_.SteadyNow();
   const bool first = child->answered() == 1;
   const auto give_back = [&] {
