@@ -53,17 +53,21 @@ class GenericModelExecutor(Executor):
                 manifest.outputs,
             )
 
-    def warm_up(self, full: bool) -> bool:
+    def example(self) -> Request | None:
         manifest, specs = self._model.manifest, self._backend.inputs
-        if full and manifest.warm_up_input:
+        if manifest.warm_up_input:
             path = self._model.path.parent / manifest.warm_up_input
-            self.run(Request(path.read_bytes(), manifest.warm_up_type))
-            return True
-        inputs = self._warm_up.made_up_inputs(specs, full)
-        request = self._warm_up.made_up_request(specs, inputs) if full else None
+            return Request(path.read_bytes(), manifest.warm_up_type)
+        inputs = self._warm_up.made_up_inputs(specs, full=True)
+        return self._warm_up.made_up_request(specs, inputs)
+
+    def warm_up(self, full: bool) -> bool:
+        request = self.example() if full else None
         if request is not None:
             self.run(request)
-        elif inputs:
+            return True
+        inputs = self._warm_up.made_up_inputs(self._backend.inputs, full)
+        if inputs:
             self._backend.run(inputs)
         return bool(inputs)
 

@@ -123,6 +123,11 @@ class Executor(abc.ABC):
     def run(self, request: Request) -> Response:
         """Answers one request. May be called many times."""
 
+    def example(self) -> Request | None:
+        """A request that the loaded model can answer, for tests of it; None if there
+        is no telling."""
+        return None
+
     def warm_up(self, full: bool) -> bool:
         """Computes on made-up inputs, so that the first request need not be the first.
 

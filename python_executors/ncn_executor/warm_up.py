@@ -23,8 +23,9 @@ _JSON_ELEMENTS_MAX = 65536
 
 
 def made_up_inputs(specs: Sequence[TensorSpec], full: bool) -> Tensors:
-    """Zeros, or the smallest numbers allowed, and empty texts, of the shapes that a
-    model declares.
+    """Zeros, and ones where numbers are whole, as near as the model allows, and empty
+    texts, of the shapes that a model declares. Division by a whole zero would end the
+    process.
 
     A dimension that may have any size has the size 1. For a full warm-up, those of an
     image or a sound are theirs. What is optional is left out.
@@ -82,8 +83,9 @@ def _made_up(spec: TensorSpec, full: bool) -> Array | None:
         return None
     if datatype == "BYTES":
         return np.full(sizes, "", dtype=object)
-    lowest = max(0.0, spec.minimum or 0.0)
-    value = lowest if spec.maximum is None else min(lowest, spec.maximum)
+    value = 1.0 if "INT" in datatype else 0.0
+    value = value if spec.minimum is None else max(value, spec.minimum)
+    value = value if spec.maximum is None else min(value, spec.maximum)
     if is_narrow(datatype):
         return narrow(np.full(sizes, value, np.float32), datatype)
     return np.full(sizes, value, dtype=DATATYPES[datatype])

@@ -20,7 +20,8 @@ class Counts(Executor):
         while time.monotonic() < end:
             done = 1 - (end - time.monotonic()) / 2
             words = "word " * int(10 * done)
-            self._context.progress(done, "counting", Response(words.encode(), "text/plain"))
+            partial = Response(words.encode(), "text/plain")
+            self._context.progress(done, "counting", partial)
         return Response(b"done", "text/plain")
 
 if __name__ == "__main__":
