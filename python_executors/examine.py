@@ -138,7 +138,8 @@ class Examination:
     def _run(self) -> str:
         assert self._executor is not None
         self._answer = self._ask(self._executor)
-        return f"{len(self._answer.data)} bytes of {self._answer.content_type or 'no type'}"
+        answer = self._answer
+        return f"{len(answer.data)} bytes of {answer.content_type or 'no type'}"
 
     def _ask(self, executor: Executor) -> Response:
         self._context.begin_request()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ncn, write_scripted_model
+from conftest import ROOT, ncn, write_scripted_model
 
 GOOD = """
 from ncn_executor import Executor, Response, main
@@ -148,3 +148,19 @@ def test_people_read_a_line_for_each_step(tmp_path: Path, given: Path) -> None:
     assert result.returncode == 1
     assert "\nFAILED  run " in result.stdout
     assert "ZeroDivisionError" in result.stdout
+
+
+def test_the_documented_example_passes(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "executors.md").read_text(encoding="utf-8")
+    folder = tmp_path / "shout"
+    folder.mkdir()
+    for language, name in (("toml", "model.toml"), ("python", "shout.py")):
+        text = page.split(f"```{language}\n", 1)[1].split("```", 1)[0]
+        (folder / name).write_text(text)
+    header = b'{"times":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}'
+    data = len(header).to_bytes(8, "little") + header + (3).to_bytes(8, "little")
+    (folder / "words.safetensors").write_bytes(data)
+    (folder / "sample.txt").write_bytes(b"hello")
+    status, report = examine(folder)
+    assert status == 0, report
+    assert "18 bytes of text/plain" in str(report["checks"])
