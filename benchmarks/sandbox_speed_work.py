@@ -80,8 +80,8 @@ def onnxruntime_work() -> Work:
 
 def scipy_work() -> Work:
     import numpy
-    import scipy.fft  # type: ignore[import]
-    import scipy.signal  # type: ignore[import]
+    import scipy.fft
+    import scipy.signal
 
     sound = numpy.random.default_rng(1).random(1 << 19)
 
@@ -94,7 +94,7 @@ def scipy_work() -> Work:
 
 def soundfile_work() -> Work:
     import numpy
-    import soundfile  # type: ignore[import]
+    import soundfile
 
     sound = numpy.random.default_rng(1).random(48_000 * 10) - 0.5
     folder = TemporaryDirectory()

@@ -3,8 +3,8 @@
 
 python3 generic_model_executor.py --model PATH --input FILE --output FILE
 
-The input is Open Inference Protocol JSON, safetensors, PNG or JPEG; see
-README.md for the formats and the errors.
+The input is Open Inference Protocol JSON, safetensors, numpy's files, PNG, JPEG, WAV or
+FLAC; see README.md for the formats and the errors.
 """
 
 from pathlib import Path
@@ -23,8 +23,13 @@ class GenericModelExecutor(Executor):
         with context.timed("import"):
             import numpy
 
-            from ncn_executor import payload, tensors, warm_up
+            from ncn_executor import payload, sounds, tensors, warm_up
             from ncn_executor.backends import load_backend
+            from ncn_executor.preprocess import AudioPreprocess
+
+            manifest = self._model.manifest
+            if any(isinstance(i.preprocess, AudioPreprocess) for i in manifest.inputs):
+                sounds.import_packages()
         context.versions["numpy"] = numpy.__version__
         self._payload, self._tensors, self._warm_up = payload, tensors, warm_up
         self._backend = load_backend(self._model, context)
@@ -48,13 +53,21 @@ class GenericModelExecutor(Executor):
                 manifest.outputs,
             )
 
+    def example(self) -> Request | None:
+        manifest, specs = self._model.manifest, self._backend.inputs
+        if manifest.warm_up_input:
+            path = self._model.path.parent / manifest.warm_up_input
+            return Request(path.read_bytes(), manifest.warm_up_type)
+        inputs = self._warm_up.made_up_inputs(specs, full=True)
+        return self._warm_up.made_up_request(specs, inputs)
+
     def warm_up(self, full: bool) -> bool:
-        specs = self._backend.inputs
-        inputs = self._warm_up.made_up_inputs(specs, full)
-        request = self._warm_up.made_up_request(specs, inputs) if full else None
+        request = self.example() if full else None
         if request is not None:
             self.run(request)
-        elif inputs:
+            return True
+        inputs = self._warm_up.made_up_inputs(self._backend.inputs, full)
+        if inputs:
             self._backend.run(inputs)
         return bool(inputs)
 

@@ -37,6 +37,8 @@ _MODULES = (
 )
 _TORCH_MODULES = (
     "ncn_executor.architectures.cnn",
+    "ncn_executor.architectures.encoder",
+    "ncn_executor.architectures.gpt",
     "ncn_executor.architectures.mlp",
     "ncn_executor.bark.pipeline",
     "safetensors.torch",

@@ -72,6 +72,7 @@ executors::ReadyScriptRunner::Options ReadyOptionsOf(const NodeConfig& config,
                                                      const inference::ExecutionLimits& limits) {
   executors::ReadyScriptRunner::Options options{
       .limits = limits,
+      .load_time_max = seconds(config.model_load_timeout_seconds),
       .threads = ThreadsOf(config),
       .isolation = config.sandbox_mode == "disabled"
                        ? executors::Isolation::kCold
@@ -211,7 +212,9 @@ std::vector<node::ModelReport> ReportOf(const models::ModelStore& store,
                        .busy = entry.busy,
                        .memory_bytes = entry.memory_bytes,
                        .reason = entry.reason,
-                       .retry_after_ms = static_cast<std::uint64_t>(entry.retry_after.count())});
+                       .retry_after_ms = static_cast<std::uint64_t>(entry.retry_after.count()),
+                       .loading_for_ms = static_cast<std::uint64_t>(entry.loading_for.count()),
+                       .load_time_ms = static_cast<std::uint64_t>(entry.load_time.count())});
   }
   for (const auto& [name, problem] : store.Problems()) {
     reports.push_back({.model = name, .problems = {std::string(problem.message())}});

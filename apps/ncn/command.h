@@ -26,6 +26,7 @@ void AddDevnetCommand(CLI::App& app, Chosen& chosen);
 void AddModelsCommand(CLI::App& app, Chosen& chosen);
 void AddStatsCommand(CLI::App& app, Chosen& chosen);
 void AddSandboxCommand(CLI::App& app, Chosen& chosen);
+void AddExecutorCommand(CLI::App& app, Chosen& chosen);
 void AddDoctorCommand(CLI::App& app, Chosen& chosen);
 
 // Prints "Error: <message>" to standard error and returns 1.

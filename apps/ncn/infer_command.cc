@@ -13,6 +13,7 @@
 #include "base/files.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "executors/executor_report.h"
 #include "reference/client.h"
 #include "signing/address.h"
 
@@ -26,6 +27,7 @@ struct InferOptions {
   std::string output;
   std::string save;
   std::string signer;
+  bool progress = false;
 };
 
 // Requests a stop at SIGINT or SIGTERM, which are blocked from here on.
@@ -52,6 +54,19 @@ class StopAtSignal {
   std::stop_source stop_;
   std::thread waiter_;
 };
+
+// A line whenever the node says more; what there is of a text so far, too.
+void PrintUpdate(const wire::TaskUpdate& update) {
+  if (update.final()) return;
+  std::string line = absl::StrFormat("%-10s", std::string(wire::Name(update.state)));
+  if (update.done_permille > 0)
+    absl::StrAppendFormat(&line, " %5.1f %%", update.done_permille / 10.0);
+  if (!update.note.empty()) line += base::StrCat("  ", executors::Printable(update.note, 200));
+  if (update.partial.content_type.starts_with("text/") && !update.partial.bytes.empty()) {
+    line += base::StrCat("  ", executors::Printable(update.partial.bytes, 400));
+  }
+  std::fprintf(stderr, "%s\n", line.c_str());
+}
 
 int FailWith(const inference::Failure& failure) {
   // The specification's messages stand by themselves on the first line.
@@ -80,7 +95,8 @@ int Infer(const InferOptions& options) {
   const auto client = MakeClient(options.request);
   if (!client.ok()) return Fail(client.status());
   const auto start = std::chrono::steady_clock::now();
-  const auto answer = (*client)->Infer(*request, stop.token());
+  const auto answer = options.progress ? (*client)->Infer(*request, stop.token(), PrintUpdate)
+                                       : (*client)->Infer(*request, stop.token());
   const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
   if (!answer.ok()) return Fail(answer.status());
   const InferenceResponse& response = *answer->response;
@@ -110,6 +126,8 @@ void AddInferCommand(CLI::App& app, Chosen& chosen) {
   options->request.AddTo(*command);
   command->add_option("--output", options->output, "File for the output's bytes");
   command->add_option("--save", options->save, "File for the signed result, for `ncn verify`");
+  command->add_flag("--progress", options->progress,
+                    "Tell on standard error how far the node is, as far as its executor says");
   command->add_option("--signer", options->signer, "Address that must have signed the result");
   command->callback([&chosen, options] { chosen.run = [options] { return Infer(*options); }; });
 }

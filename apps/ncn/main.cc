@@ -31,6 +31,7 @@ int main(int argc, char** argv) {
   ncn::apps::AddModelsCommand(app, chosen);
   ncn::apps::AddStatsCommand(app, chosen);
   ncn::apps::AddSandboxCommand(app, chosen);
+  ncn::apps::AddExecutorCommand(app, chosen);
   ncn::apps::AddDoctorCommand(app, chosen);
   const auto parsed = ncn::config::ParseCommandLine(app, argc, argv);
   if (!parsed.proceed) return ncn::config::PrintExit(parsed.exit);

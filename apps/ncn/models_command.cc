@@ -30,7 +30,9 @@ nlohmann::json ToJson(const node::ModelReport& model) {
           {"busy", model.busy},
           {"memory_bytes", model.memory_bytes},
           {"reason", model.reason},
-          {"retry_after_ms", model.retry_after_ms}};
+          {"retry_after_ms", model.retry_after_ms},
+          {"loading_for_ms", model.loading_for_ms},
+          {"load_time_ms", model.load_time_ms}};
 }
 
 std::string ToLine(const node::ModelReport& model) {
@@ -43,6 +45,12 @@ std::string ToLine(const node::ModelReport& model) {
       model.loading, model.busy, static_cast<double>(model.memory_bytes) / (1 << 20));
   if (!model.reason.empty()) {
     line += absl::StrFormat("  %s", model.reason);
+  }
+  if (model.state == "LOADING") {
+    line += absl::StrFormat("  for %.1f s", static_cast<double>(model.loading_for_ms) / 1000);
+    if (model.load_time_ms > 0) {
+      line += absl::StrFormat(" of about %.1f s", static_cast<double>(model.load_time_ms) / 1000);
+    }
   }
   if (model.retry_after_ms > 0) {
     line += absl::StrFormat("; tried again in %.1f s",

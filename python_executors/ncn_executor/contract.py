@@ -4,13 +4,17 @@ import abc
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 
 from ncn_executor.errors import ErrorCode, ExecutorError
 from ncn_executor.threads import THREADS_MAX
 
 OUTPUT_BYTES_MAX_DEFAULT = 256 * 1024 * 1024
+# Of what is told while a request runs.
+PROGRESS_SECONDS = 0.25
+PARTIAL_BYTES_MAX = 64 * 1024
+NOTE_CHARS_MAX = 200
 
 
 @dataclasses.dataclass
@@ -20,14 +24,54 @@ class Context:
     Attributes:
         threads: how many threads the model may use, at least 1.
         runs_max: how often this process runs the model at most, its warm-up included.
+        check_weights: whether to look for weights that are not numbers; not again for
+            a file that was found sound.
         timings_ms: how long each named step took; filled through `timed`.
         versions: the packages that computed the answer, by name.
+        tell: takes progress to the node; None where nobody listens.
     """
 
     threads: int = 1
     runs_max: int = 1
+    check_weights: bool = True
     timings_ms: dict[str, float] = dataclasses.field(default_factory=dict)
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
+    tell: Callable[[float | None, str, "Response"], None] | None = None
+    _next_word_at: float = 0.0
+
+    def progress(
+        self,
+        fraction: float | None,
+        note: str = "",
+        partial: "Response | None" = None,
+    ) -> None:
+        """Tells whoever waits how far the current request is.
+
+        Cheap enough for every turn of a loop: only four words a second go out, none in
+        the first quarter, and none where nobody listens. For the thread of `run`.
+
+        Args:
+            fraction: what is done, 0 to 1; None if that is not known.
+            note: a word on what is going on, for people; cut to 200 characters.
+            partial: what there is of the answer so far, instead of what was told
+                before; left out when larger than PARTIAL_BYTES_MAX.
+        """
+        now = time.monotonic()
+        if self.tell is None or now < self._next_word_at:
+            return
+        self._next_word_at = now + PROGRESS_SECONDS
+        if fraction is not None:
+            fraction = (
+                min(max(float(fraction), 0.0), 1.0) if fraction == fraction else 0
+            )
+        if partial is None or len(partial.data) > PARTIAL_BYTES_MAX:
+            partial = Response(b"", "")
+        self.tell(fraction, note[:NOTE_CHARS_MAX], partial)
+
+    def begin_request(self) -> None:
+        """Forgets what was measured of the request before."""
+        self.timings_ms.clear()
+        self._next_word_at = time.monotonic() + PROGRESS_SECONDS
 
     @contextlib.contextmanager
     def timed(self, step: str) -> Iterator[None]:
@@ -84,6 +128,11 @@ class Executor(abc.ABC):
     def run(self, request: Request) -> Response:
         """Answers one request. May be called many times."""
 
+    def example(self) -> Request | None:
+        """A request that the loaded model can answer, for tests of it; None if there
+        is no telling."""
+        return None
+
     def warm_up(self, full: bool) -> bool:
         """Computes on made-up inputs, so that the first request need not be the first.
 
@@ -98,10 +147,6 @@ class Executor(abc.ABC):
             Whether anything was computed.
         """
         return False
-
-    def progress(self) -> float | None:
-        """How much of the current request is done, 0 to 1; None if unknown."""
-        return None
 
 
 def threads_from_environment(environment: Mapping[str, str]) -> int:

@@ -2,8 +2,10 @@
 
 from typing import Any
 
-# Datatype -> numpy name. BYTES holds texts, one object per element.
-DATATYPES = {
+# Datatype -> what numpy makes its dtype of. BYTES holds texts, one object per element.
+# Floats that numpy lacks are their bits in a field of that name, so that they pass for
+# nothing else; the 8-bit ones are ONNX's.
+DATATYPES: dict[str, Any] = {
     "BOOL": "bool",
     "INT8": "int8",
     "INT16": "int16",
@@ -17,17 +19,33 @@ DATATYPES = {
     "FP32": "float32",
     "FP64": "float64",
     "BYTES": "object",
+    "BF16": [("BF16", "<u2")],
+    "FP8E4M3FN": [("FP8E4M3FN", "u1")],
+    "FP8E4M3FNUZ": [("FP8E4M3FNUZ", "u1")],
+    "FP8E5M2": [("FP8E5M2", "u1")],
+    "FP8E5M2FNUZ": [("FP8E5M2FNUZ", "u1")],
 }
-_BY_NUMPY_NAME = {numpy_name: name for name, numpy_name in DATATYPES.items()}
+_BY_NUMPY_NAME = {
+    spec: name for name, spec in DATATYPES.items() if isinstance(spec, str)
+}
 
 
 def is_float(datatype: str) -> bool:
     """Whether values may be NaN or infinite."""
-    return datatype.startswith("FP")
+    return datatype.startswith("FP") or datatype == "BF16"
+
+
+def is_narrow(datatype: str) -> bool:
+    """Whether it is a float that numpy lacks; see `narrow_floats`."""
+    return isinstance(DATATYPES.get(datatype), list)
 
 
 def datatype_of(array: Any) -> str:
     """The protocol's name for an array's type; "" when it has none."""
-    if array.dtype.kind in "US":
+    dtype = array.dtype
+    if dtype.kind in "US":
         return "BYTES"
-    return _BY_NUMPY_NAME.get(str(array.dtype), "")
+    if dtype.kind == "V":
+        names = dtype.names or ("",)
+        return str(names[0]) if is_narrow(names[0]) and len(names) == 1 else ""
+    return _BY_NUMPY_NAME.get(str(dtype), "")

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ncn_executor.errors import ErrorCode, ExecutorError, first_line, invalid_input
-from ncn_executor.manifest import ImagePreprocess, TensorSpec
+from ncn_executor.manifest import TensorSpec
+from ncn_executor.preprocess import ImagePreprocess
 from ncn_executor.tensors import Array
 
 CONTENT_TYPES = {"image/png": "PNG", "image/jpeg": "JPEG"}
@@ -21,7 +22,7 @@ def decode_image(data: bytes, content_type: str, spec: TensorSpec) -> Array:
         [1, C, H, W] or [1, H, W, C] of the input's datatype (FP32 unless it
         says otherwise).
     """
-    assert spec.preprocess is not None
+    assert isinstance(spec.preprocess, ImagePreprocess)
     pixels = _pixels(data, CONTENT_TYPES[content_type], spec.preprocess)
     return _normalise(pixels, spec)
 
@@ -81,7 +82,7 @@ def _flatten(image: Any) -> Any:
 def _normalise(pixels: Array, spec: TensorSpec) -> Array:
     """Applies inversion, scale, mean and standard deviation."""
     how = spec.preprocess
-    assert how is not None
+    assert isinstance(how, ImagePreprocess)
     values = pixels.astype(np.float32)
     if how.invert:
         values = np.float32(255) - values

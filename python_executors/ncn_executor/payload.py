@@ -1,22 +1,40 @@
 """From the bytes of a request to tensors, and from tensors to an answer."""
 
+import dataclasses
 from collections.abc import Sequence
 
-from ncn_executor import images, open_inference, safetensors_codec
+from ncn_executor import (
+    binary_data,
+    images,
+    numpy_codec,
+    open_inference,
+    safetensors_codec,
+    sounds,
+)
 from ncn_executor.contract import Request, Response
 from ncn_executor.errors import ExecutorError, invalid_input
 from ncn_executor.manifest import TensorSpec
+from ncn_executor.preprocess import AudioPreprocess, ImagePreprocess
 from ncn_executor.question import Question
-from ncn_executor.tensors import Tensors
+from ncn_executor.tensors import Tensors, root_of
 
-_TYPES = (
+_ANSWER_TYPES = (
     open_inference.CONTENT_TYPE,
     safetensors_codec.CONTENT_TYPE,
-    *images.CONTENT_TYPES,
+    numpy_codec.NPZ,
+    numpy_codec.NPY,
 )
-_ANSWER_TYPES = (open_inference.CONTENT_TYPE, safetensors_codec.CONTENT_TYPE)
-# What a caller says who does not know.
-_UNKNOWN_TYPES = ("", "application/octet-stream", "*/*")
+_TYPES = (*_ANSWER_TYPES, *images.CONTENT_TYPES, *sounds.CONTENT_TYPES)
+# What a caller says who does not know, or sends bytes behind JSON.
+_UNKNOWN_TYPES = ("", binary_data.CONTENT_TYPE, "*/*")
+_FIRST_BYTES = {
+    b"\x89PNG": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"RIFF": "audio/wav",
+    b"fLaC": "audio/flac",
+    b"\x93NUMPY": numpy_codec.NPY,
+    b"PK\x03\x04": numpy_codec.NPZ,
+}
 
 
 def content_type_of(request: Request) -> str:
@@ -31,10 +49,9 @@ def content_type_of(request: Request) -> str:
             found=request.content_type[:80],
         )
     data = request.data
-    if data.startswith(b"\x89PNG"):
-        return "image/png"
-    if data.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
+    for first, content_type in _FIRST_BYTES.items():
+        if data.startswith(first):
+            return content_type
     if data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data):
         return safetensors_codec.CONTENT_TYPE
     return open_inference.CONTENT_TYPE
@@ -43,6 +60,8 @@ def content_type_of(request: Request) -> str:
 def answer_type(accept: str, content_type: str) -> str:
     """The form of the answer: what is asked for, else that of the question."""
     default = content_type if content_type in _ANSWER_TYPES else _ANSWER_TYPES[0]
+    if default == numpy_codec.NPY:
+        default = numpy_codec.NPZ  # However many outputs there are.
     if not accept.strip():
         return default
     for part in accept.lower().split(","):
@@ -51,6 +70,8 @@ def answer_type(accept: str, content_type: str) -> str:
             return wanted
         if wanted in ("*/*", "application/*"):
             return default
+        if wanted == binary_data.CONTENT_TYPE:
+            return wanted
     raise invalid_input(
         "no answer of an accepted type can be given",
         field="accept",
@@ -67,17 +88,21 @@ def decode(
         return open_inference.decode(request.data)
     if content_type == safetensors_codec.CONTENT_TYPE:
         return safetensors_codec.decode(request.data)
-    takers = [spec for spec in specs if spec.preprocess is not None]
-    if len(takers) != 1 or len(specs) != 1:
+    if content_type in (numpy_codec.NPY, numpy_codec.NPZ):
+        return numpy_codec.decode(request.data, content_type, specs)
+    is_image = content_type in images.CONTENT_TYPES
+    taken = ImagePreprocess if is_image else AudioPreprocess
+    if len(specs) != 1 or not isinstance(specs[0].preprocess, taken):
+        what = "an image" if is_image else "sound"
         raise invalid_input(
-            "this model does not take an image: its model.toml declares no "
-            "[inputs.preprocess] for a single input",
+            f"this model does not take {what}: its model.toml declares no "
+            "[inputs.preprocess] of that kind for a single input",
             field="content_type",
             expected=", ".join(_ANSWER_TYPES),
             found=content_type,
         )
-    array = images.decode_image(request.data, content_type, takers[0])
-    return Question({takers[0].name: array})
+    read = images.decode_image if is_image else sounds.decode_sound
+    return Question({specs[0].name: read(request.data, content_type, specs[0])})
 
 
 def encode(
@@ -94,17 +119,33 @@ def encode(
         model: its name and version.
         specs: the outputs as the manifest describes them.
     """
-    for name in question.outputs:
-        if name not in outputs:
-            raise _no_output(name, outputs)
-    chosen = {n: outputs[n] for n in (question.outputs or outputs)}
-    identifier = question.identifier or request.request_id
+    chosen = _chosen(outputs, question.outputs)
+    question = dataclasses.replace(
+        question, identifier=question.identifier or request.request_id
+    )
     if answer_type == safetensors_codec.CONTENT_TYPE:
-        data = safetensors_codec.encode(chosen, *model, identifier)
+        data = safetensors_codec.encode(chosen, *model, question.identifier)
+    elif answer_type in (numpy_codec.NPY, numpy_codec.NPZ):
+        data = numpy_codec.encode(chosen, answer_type)
     else:
+        if answer_type == binary_data.CONTENT_TYPE:
+            question = dataclasses.replace(question, all_binary=True)
         by_name = {spec.name: spec for spec in specs}
-        data = open_inference.encode(chosen, by_name, *model, identifier)
+        data, answer_type = open_inference.encode(chosen, by_name, model, question)
     return Response(data, answer_type)
+
+
+def _chosen(outputs: Tensors, wanted: Sequence[str]) -> Tensors:
+    """The outputs of these names, and those within the structures of these names."""
+    if not wanted:
+        return outputs
+    chosen: Tensors = {}
+    for name in wanted:
+        found = {n: a for n, a in outputs.items() if name in (n, root_of(n))}
+        if not found:
+            raise _no_output(name, outputs)
+        chosen |= found
+    return chosen
 
 
 def _no_output(name: str, outputs: Tensors) -> ExecutorError:

@@ -3,10 +3,13 @@
 The node speaks first and waits for each answer; see `frames` for their form.
 
     {"do": "load", "script": PATH, "model": PATH, "threads": N,
-     "requests_max": N, "warm_up": "full" | "small" | "none"}
+     "requests_max": N, "check_weights": true | false,
+     "warm_up": "full" | "small" | "none"}
         {"status": "ready", "warm_up": what was done, ...}, or an error
     {"do": "run", "content_type": TEXT, "accept": TEXT, "request_id": TEXT,
      "seed": N | null, "output_bytes_max": N} and the input
+        {"status": "progress", "fraction": 0 to 1 | null, "note": TEXT,
+         "content_type": TEXT} and the output so far, any number of times; then
         {"status": "ok", "content_type": TEXT, ...} and the output, or an error
 
 Errors, times and versions are those of the file contract's report. The child ends
@@ -71,6 +74,7 @@ def _load(
     script, model = header.get("script"), header.get("model")
     threads, warm_up = header.get("threads"), header.get("warm_up")
     requests_max = header.get("requests_max")
+    check_weights = header.get("check_weights")
     if (
         header.get("do") != "load"
         or body_bytes
@@ -80,10 +84,11 @@ def _load(
         or not 1 <= threads <= THREADS_MAX
         or type(requests_max) is not int
         or requests_max < 1
+        or type(check_weights) is not bool
         or warm_up not in WARM_UPS
     ):
         raise BrokenConversation("the first frame does not say what to load")
-    context.threads = threads
+    context.threads, context.check_weights = threads, check_weights
     context.runs_max = requests_max + (warm_up != "none")
     os.environ["NCN_THREADS"] = str(threads)
     try:
@@ -130,6 +135,7 @@ def _run(
         stream.skip_body(body_bytes)
     else:
         data = stream.read_body(body_bytes)
+    context.tell = lambda *word: _tell(stream, *word)
     stream.write(*_answer(_request(header, data), body_bytes, executor, context))
 
 
@@ -137,7 +143,7 @@ def _answer(
     request: Request, input_bytes: int, executor: Executor, context: Context
 ) -> tuple[bytes, bytes]:
     """The header and the body of the answer to one request."""
-    context.timings_ms.clear()
+    context.begin_request()
     try:
         execution.check_input_size(input_bytes)
         response = execution.run_request(executor, request, context)
@@ -145,6 +151,7 @@ def _answer(
     except (Exception, SystemExit) as error:  # Whatever a model throws.
         response = _NOTHING
         report = execution.report_failure(error, context)
+    context.tell = None
     return _frame(report, response)
 
 
@@ -157,6 +164,15 @@ class _Rehearsal(Executor):
 
     def run(self, request: Request) -> Response:
         return Response(request.data, request.content_type)
+
+
+def _tell(
+    stream: FrameStream, fraction: float | None, note: str, partial: Response
+) -> None:
+    """Says how far a request is."""
+    word = {"status": "progress", "fraction": fraction, "note": note}
+    header = _encode({**word, "content_type": partial.content_type[:100]})
+    stream.write(header, partial.data)
 
 
 def _rehearse() -> None:

@@ -34,6 +34,7 @@ class Talk:
         warm_up: str = "none",
         threads: int = 1,
         requests_max: int = 1000,
+        check_weights: bool = True,
     ) -> Any:
         """Asks for a model; the answer's header."""
         header, body = self.ask(
@@ -43,6 +44,7 @@ class Talk:
                 "model": str(model),
                 "threads": threads,
                 "requests_max": requests_max,
+                "check_weights": check_weights,
                 "warm_up": warm_up,
             }
         )

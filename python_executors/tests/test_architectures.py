@@ -1,5 +1,6 @@
 """The networks for bare weights."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,3 +75,121 @@ def test_weights_without_an_architecture_say_what_to_do() -> None:
     error = refused("")
     assert error.code is ErrorCode.UNSUPPORTED_MODEL
     assert "model.toml" in error.message
+
+
+GPT: dict[str, Any] = {"vocabulary": 11, "context": 8, "width": 12, "layers": 2}
+GPT["heads"] = 3
+
+
+def test_gpt_sees_what_came_before_and_nothing_else() -> None:
+    torch.manual_seed(1)
+    network = build("gpt", **GPT).eval()
+    tokens = torch.tensor([[1, 2, 3, 4]])
+    other = torch.tensor([[1, 2, 9, 9]])
+    with torch.no_grad():
+        first, second = network(tokens)["logits"], network(other)["logits"]
+    assert first.shape == (1, 4, 11)
+    assert torch.allclose(first[:, :2], second[:, :2], atol=1e-6)
+    assert not torch.allclose(first[:, 2:], second[:, 2:], atol=1e-3)
+
+
+def test_gpt_has_the_names_of_the_published_weights() -> None:
+    names = set(build("gpt", **GPT).state_dict())
+    assert "transformer.h.1.attn.c_attn.weight" in names
+    assert "lm_head.weight" not in names
+    untied = build("gpt", **GPT, tied=False, bias=False).state_dict()
+    assert "lm_head.weight" in untied
+    assert not any(name.endswith("bias") for name in untied)
+
+
+def test_encoder_agrees_with_torchs_own() -> None:
+    torch.manual_seed(2)
+    network = build("encoder", **GPT, pooler=False).eval()
+    own = torch.nn.TransformerEncoderLayer(
+        12, 3, 48, activation="gelu", batch_first=True, layer_norm_eps=1e-12
+    ).eval()
+    layer = network.encoder["layer"][0]
+    parts = layer.attention["self"]
+    names = ("query", "key", "value")
+    state = {
+        "self_attn.in_proj_weight": torch.cat([parts[n].weight for n in names]),
+        "self_attn.in_proj_bias": torch.cat([parts[n].bias for n in names]),
+    }
+    for theirs, ours in {
+        "self_attn.out_proj": layer.attention["output"]["dense"],
+        "norm1": layer.attention["output"]["LayerNorm"],
+        "linear1": layer.intermediate["dense"],
+        "linear2": layer.output["dense"],
+        "norm2": layer.output["LayerNorm"],
+    }.items():
+        state[f"{theirs}.weight"], state[f"{theirs}.bias"] = ours.weight, ours.bias
+    own.load_state_dict(state)
+    x = torch.randn(2, 5, 12)
+    with torch.no_grad():
+        assert torch.allclose(layer(x, None), own(x), atol=1e-5)
+
+
+def test_what_an_encoder_masks_does_not_count() -> None:
+    torch.manual_seed(3)
+    network = build("encoder", **GPT, classes=4).eval()
+    mask = torch.tensor([[1, 1, 0]])
+    with torch.no_grad():
+        first = network(torch.tensor([[1, 2, 3]]), mask)
+        second = network(torch.tensor([[1, 2, 9]]), mask)
+    assert set(first) == {"last_hidden_state", "pooler_output", "logits"}
+    assert torch.allclose(first["logits"], second["logits"], atol=1e-6)
+    with pytest.raises(ExecutorError) as caught:
+        network(torch.tensor([[1, 2, 3]]), torch.tensor([[1, 1]]))
+    assert caught.value.field == "inputs.attention_mask.shape"
+
+
+@pytest.mark.parametrize("name", ["gpt", "encoder"])
+def test_a_transformer_says_what_it_takes(name: str) -> None:
+    network = build(name, **GPT)
+    tokens = network.inputs[0]
+    assert (tokens.minimum, tokens.maximum) == (0, 10)
+    with pytest.raises(ExecutorError) as caught:
+        network(torch.zeros(1, 9, dtype=torch.int64))
+    assert caught.value.expected == "[any, at most 8]"
+    assert refused(name, **{**GPT, "heads": 5}).field == "architecture.heads"
+
+
+OWN = "import torch\ndef build(size, **more):\n    return torch.nn.Linear(size, 2)\n"
+
+
+def test_a_model_may_bring_its_own_network(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text(OWN)
+    network = build_architecture(Manifest(parameters={"size": 3}), tmp_path)
+    assert network.in_features == 3
+    (tmp_path / "net.py").write_text(OWN)
+    named = Manifest(architecture="net.py", parameters={"size": 4})
+    assert build_architecture(named, tmp_path).in_features == 4
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("", "none"),
+        ("def build(**parameters):\n    return 1\n", "int"),
+        ("def build():\n    pass\n", "TypeError"),
+        ("1 / 0\n", "ZeroDivisionError"),
+        ("def build(:", "SyntaxError"),
+    ],
+)
+def test_a_network_of_its_own_that_is_none_is_told(
+    tmp_path: Path, code: str, found: str
+) -> None:
+    (tmp_path / "model.py").write_text(code)
+    with pytest.raises(ExecutorError) as caught:
+        build_architecture(Manifest(parameters={"size": 3}), tmp_path)
+    assert (caught.value.code, caught.value.field) == (
+        ErrorCode.INVALID_MODEL,
+        "architecture",
+    )
+    assert caught.value.found.startswith(found)
+
+
+def test_a_network_of_its_own_lies_in_the_models_folder(tmp_path: Path) -> None:
+    for name in ("missing.py", "../evil.py"):
+        with pytest.raises(ExecutorError, match="gives no network"):
+            build_architecture(Manifest(architecture=name), tmp_path)

@@ -66,7 +66,7 @@ def tokens(name: str, *shape: int, value: int = 1) -> dict[str, Any]:
         (b"\xff\xfe", "text", "UTF-8"),
         (b'{"text": ', "", "JSON"),
         (b"{" * 100_000, "", "JSON"),
-        (question(), "inputs", "tensors"),
+        (question(), "inputs", "one of text"),
         (tokens("text_tokens", 257), "inputs.text_tokens.shape", "256"),
         (tokens("text_tokens", 2, value=119_547), "inputs.text_tokens.data", "119546"),
         (

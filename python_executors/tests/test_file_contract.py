@@ -63,8 +63,31 @@ def test_writes_the_answer_and_a_report(run: Run) -> None:
     assert answer.report["versions"]["python"].startswith("3.")
 
 
-def test_an_executor_knows_no_progress_unless_it_says_so() -> None:
-    assert Upper().progress() is None
+def test_progress_is_told_at_most_four_times_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    context, told = Context(), []
+    context.progress(0.5)  # Nobody listens.
+    context.tell = lambda *word: told.append(word)
+    context.begin_request()
+    context.progress(0.1, "too early")
+    now += 0.25
+    context.progress(0.2, "n" * 300, Response(b"so far", "text/plain"))
+    context.progress(0.3, "too soon")
+    now += 0.25
+    context.progress(7.0, partial=Response(bytes(70_000), ""))
+    now += 0.25
+    context.progress(None)
+    now += 0.25
+    context.progress(float("nan"))
+    assert [(fraction, len(note), part.data) for fraction, note, part in told] == [
+        (0.2, 200, b"so far"),
+        (1.0, 0, b""),
+        (None, 0, b""),
+        (0, 0, b""),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from ncn_executor import images
 from ncn_executor.errors import ErrorCode, ExecutorError
-from ncn_executor.manifest import ImagePreprocess, TensorSpec
+from ncn_executor.manifest import TensorSpec
+from ncn_executor.preprocess import ImagePreprocess
 from PIL import Image
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from ncn_executor.errors import ErrorCode, ExecutorError
 from ncn_executor.manifest import Manifest, parse_manifest, read_manifest
+from ncn_executor.preprocess import AudioPreprocess, ImagePreprocess
 
 FULL = """
 [model]
@@ -65,7 +66,7 @@ def test_reads_every_key() -> None:
     image = manifest.inputs[0]
     assert image.shape == (-1, 1, 28, 28)
     assert image.allow_non_finite
-    assert image.preprocess is not None
+    assert isinstance(image.preprocess, ImagePreprocess)
     assert image.preprocess.size == (28, 20)
     assert image.preprocess.mean == (1.0, 2.0, 3.0)
     assert image.preprocess.std == (2.0,)
@@ -127,7 +128,7 @@ PREPROCESS = '[[inputs]]\nname = "x"\n[inputs.preprocess]\n'
         (PREPROCESS + "size = [1, 1]\nscale = nan", "inputs[0].preprocess.scale"),
         (PREPROCESS + "size = [1, 1]\nscale = 'x'", "inputs[0].preprocess.scale"),
         (PREPROCESS + 'size = [1, 1]\ncolor = "CMYK"', "inputs[0].preprocess.color"),
-        (PREPROCESS + 'size = [1, 1]\nkind = "audio"', "inputs[0].preprocess.kind"),
+        (PREPROCESS + 'size = [1, 1]\nkind = "video"', "inputs[0].preprocess.kind"),
         ("[limits]\ntimeout_secs = 0", "limits.timeout_secs"),
         ('[hashes]\n"x" = "abc"', "hashes.x"),
     ],
@@ -146,3 +147,24 @@ def test_a_file_that_is_not_toml_says_where(tmp_path: Path) -> None:
     (tmp_path / "model.toml").write_bytes(b"#" * 2_000_000)
     with pytest.raises(ExecutorError, match="too large"):
         read_manifest(tmp_path)
+
+
+def test_reads_how_sound_becomes_samples() -> None:
+    text = PREPROCESS + 'kind = "audio"\nsample_rate = 16000\nsamples = 400\n'
+    how = parse_manifest(text + 'layout = "NT"\nseconds_max = 9').inputs[0].preprocess
+    assert how == AudioPreprocess(16000, 1, 400, 9, "NT")
+
+
+def test_reads_what_an_input_may_hold() -> None:
+    spec = parse_manifest(
+        '[[inputs]]\nname = "x"\noptional = true\nallow_empty = true\n'
+        "minimum = 0\nmaximum = 9.5"
+    ).inputs[0]
+    assert (spec.optional, spec.allow_empty) == (True, True)
+    assert (spec.minimum, spec.maximum) == (0.0, 9.5)
+
+
+def test_reads_the_input_of_the_warm_up() -> None:
+    text = '[warm_up]\ninput = "cat.png"\ncontent_type = "image/png"'
+    manifest = parse_manifest(text)
+    assert (manifest.warm_up_input, manifest.warm_up_type) == ("cat.png", "image/png")

@@ -78,23 +78,6 @@ def test_an_onnx_operator_that_is_unknown_is_an_invalid_model(
     assert run(path, REQUEST).code in ("INVALID_MODEL", "UNSUPPORTED_MODEL")
 
 
-def test_an_onnx_output_that_is_no_tensor_is_unsupported(
-    run: Run, tmp_path: Path
-) -> None:
-    node = onnx.helper.make_node("SequenceConstruct", ["x"], ["y"])
-    graph = onnx.helper.make_graph(
-        [node],
-        "g",
-        [onnx.helper.make_tensor_value_info("x", FP32, [1])],
-        [onnx.helper.make_tensor_sequence_value_info("y", FP32, [1])],
-    )
-    opset = onnx.helper.make_opsetid("", 17)
-    model = onnx.helper.make_model(graph, ir_version=9, opset_imports=[opset])
-    path = files.folder(tmp_path, "graph") / "m.onnx"
-    path.write_bytes(model.SerializeToString())
-    assert run(path, question(tensor([1.0], [1]))).code == "UNSUPPORTED_MODEL"
-
-
 def test_an_onnx_model_that_fails_without_shapes_blames_the_input(
     run: Run, tmp_path: Path
 ) -> None:

@@ -10,10 +10,13 @@ import safetensors.numpy
 import torch
 from conftest import question, tensor
 from ncn_executor import Request, payload, safetensors_codec
+from ncn_executor.datatypes import datatype_of
 from ncn_executor.errors import ErrorCode, ExecutorError
-from ncn_executor.manifest import ImagePreprocess, TensorSpec
+from ncn_executor.manifest import TensorSpec
+from ncn_executor.narrow_floats import widen
+from ncn_executor.preprocess import ImagePreprocess
 from ncn_executor.question import Question
-from ncn_executor.tensors import check_inputs
+from ncn_executor.tensors import Tensors, check_inputs
 
 JSON, SAFE = "application/json", "application/x-safetensors"
 BODY = json.dumps(question(tensor([1.0], [1]))).encode()
@@ -28,6 +31,10 @@ FILE = safetensors.numpy.save({"x": np.ones(2, np.float32)}, {"id": "r"})
         ("application/octet-stream", FILE, SAFE),
         ("", b"\x89PNG\r\n", "image/png"),
         ("", b"\xff\xd8\xff\xe0", "image/jpeg"),
+        ("", b"RIFF....WAVE", "audio/wav"),
+        ("", b"fLaC", "audio/flac"),
+        ("", b"\x93NUMPY", "application/x-npy"),
+        ("", b"PK\x03\x04", "application/x-npz"),
         ("image/jpeg", b"", "image/jpeg"),
     ],
 )
@@ -53,6 +60,8 @@ def test_an_unknown_type_is_refused() -> None:
         ("application/*;q=0.5", JSON, JSON),
         ("text/html, Application/X-Safetensors;q=0.9", JSON, SAFE),
         (JSON, SAFE, JSON),
+        ("", "application/x-npy", "application/x-npz"),
+        ("application/octet-stream", JSON, "application/octet-stream"),
     ],
 )
 def test_the_answer_has_the_form_of_the_question_unless_asked_otherwise(
@@ -84,13 +93,34 @@ def test_a_broken_safetensors_request_is_refused(data: bytes) -> None:
     assert caught.value.code is ErrorCode.INVALID_INPUT
 
 
-def test_a_safetensors_type_without_a_name_here_is_refused() -> None:
+def test_bfloat16_passes_through_safetensors() -> None:
     import safetensors.torch
 
-    data = safetensors.torch.save({"x": torch.ones(2, dtype=torch.bfloat16)})
-    with pytest.raises(ExecutorError) as caught:
-        safetensors_codec.decode(data)
-    assert caught.value.code is ErrorCode.INVALID_INPUT
+    wide = torch.tensor([1.5, -3.0])
+    data = safetensors.torch.save({"x": wide.to(torch.bfloat16)})
+    array = safetensors_codec.decode(data).tensors["x"]
+    assert datatype_of(array) == "BF16"
+    assert widen(array).tolist() == [1.5, -3.0]
+    again = safetensors.torch.load(safetensors_codec.encode({"x": array}, "", "", ""))
+    assert torch.equal(again["x"].float(), wide)
+
+
+def test_a_safetensors_type_without_a_name_here_is_refused() -> None:
+    text = json.dumps({"x": {"dtype": "C64", "shape": [1], "data_offsets": [0, 8]}})
+    for word in (text, text.replace("C64", "F8_E8M0").replace("8]", "1]")):
+        head = word.encode()
+        with pytest.raises(ExecutorError) as caught:
+            safetensors_codec.decode(len(head).to_bytes(8, "little") + head + bytes(8))
+        assert caught.value.code is ErrorCode.INVALID_INPUT
+
+
+def test_every_element_of_a_safetensors_answer_is_aligned() -> None:
+    outputs: Tensors = {"a": np.ones(3, np.int8), "b": np.ones(2, np.float64)}
+    data = safetensors_codec.encode(outputs, "m", "", "r")
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    assert list(header) == ["__metadata__", "a", "b"]
+    assert header["b"]["data_offsets"] == [0, 16]
+    assert safetensors.numpy.load(data)["a"].tolist() == [1, 1, 1]
 
 
 def test_an_image_needs_an_input_that_says_how() -> None:

@@ -1,5 +1,6 @@
 """The conversation of a ready child with its node."""
 
+import json
 import os
 import struct
 import sys
@@ -458,7 +459,7 @@ def test_a_stream_that_ends_at_once_is_no_error(child: Child) -> None:
 
 
 LOAD = {"do": "load", "script": str(GENERIC), "model": "/m", "threads": 1}
-LOAD = {**LOAD, "requests_max": 1, "warm_up": "none"}
+LOAD = {**LOAD, "requests_max": 1, "check_weights": True, "warm_up": "none"}
 
 
 @pytest.mark.parametrize(
@@ -518,3 +519,48 @@ def test_an_executor_need_not_know_how_to_warm_up(child: Child, tmp_path: Path) 
     path = executor(tmp_path, "return Response(b'x', '')")
     assert child.load(tmp_path, path, warm_up="full")["warm_up"] == "none"
     assert set(ready_child.WARM_UPS) == {"full", "small", "none"}
+
+
+TELLS = """
+self.context.progress(0.25, "a quarter", Response(b"so f", "text/plain"))
+self.context.progress(None, "lost \\ud800 count")
+return Response(b"so far so good", "text/plain")
+"""
+
+
+def test_progress_goes_out_before_the_answer(
+    child: Child, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ncn_executor.contract.PROGRESS_SECONDS", 0)
+    path = executor(tmp_path, TELLS)
+    text = path.read_text().replace("self.count = 0", "self.context = context")
+    path.write_text(text + "\n")
+    child.load(tmp_path, path)
+    header, body = child.run(b"x")
+    assert (header["status"], body) == ("progress", b"so f")
+    assert (header["fraction"], header["note"]) == (0.25, "a quarter")
+    assert header["content_type"] == "text/plain"
+    header, body = child.answer()
+    assert (header["status"], header["fraction"], body) == ("progress", None, b"")
+    header, body = child.answer()
+    assert (header["status"], body) == ("ok", b"so far so good")
+
+
+def test_a_warm_up_can_be_a_request_of_the_models_own(
+    child: Child, tmp_path: Path
+) -> None:
+    model = scripted(tmp_path)
+    warm_up = '[warm_up]\ninput = "sample.json"\n'
+    (model.parent / "model.toml").write_text(files.TENSORS + warm_up)
+    (model.parent / "sample.json").write_text(json.dumps(REQUEST))
+    assert child.load(model, warm_up="full")["warm_up"] == "full"
+    assert child.run(REQUEST)[0]["status"] == "ok"
+
+
+def test_a_warm_up_that_is_no_request_leaves_the_model_ready(
+    child: Child, tmp_path: Path
+) -> None:
+    model = scripted(tmp_path)
+    (model.parent / "model.toml").write_text('[warm_up]\ninput = "sample.json"\n')
+    assert child.load(model, warm_up="full")["warm_up"] == "none"
+    assert child.run(REQUEST)[0]["status"] == "ok"

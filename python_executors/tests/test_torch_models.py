@@ -100,7 +100,7 @@ def test_torchscript_without_a_manifest_takes_inputs_by_position(
     assert [(o["name"], o["datatype"], o["data"]) for o in outputs] == [
         ("sum", "FP32", [7.0]),
         ("less", "BOOL", [False]),
-        ("half", "FP32", [3.0]),
+        ("half", "BF16", [3.0]),
     ]
 
 
@@ -135,13 +135,6 @@ def test_a_manifest_with_other_outputs_is_the_models_fault(
     assert (answer.code, answer.error["found"]) == ("INVALID_MODEL", "2 tensors")
 
 
-class Odd(torch.nn.Module):  # type: ignore[misc]
-    """No tensor comes out."""
-
-    def forward(self, a: torch.Tensor) -> int:
-        return int(a.numel())
-
-
 class Complex(torch.nn.Module):  # type: ignore[misc]
     """A tensor that the protocol has no name for."""
 
@@ -149,11 +142,10 @@ class Complex(torch.nn.Module):  # type: ignore[misc]
         return torch.complex(a, a)
 
 
-@pytest.mark.parametrize("module", [Odd(), Complex()])
 def test_an_output_that_is_no_plain_tensor_is_unsupported(
-    run: Run, tmp_path: Path, module: torch.nn.Module
+    run: Run, tmp_path: Path
 ) -> None:
-    path = files.torchscript(tmp_path, module)
+    path = files.torchscript(tmp_path, Complex())
     assert run(path, question(tensor([1.0], [1]))).code == "UNSUPPORTED_MODEL"
 
 
@@ -207,6 +199,27 @@ def test_weights_that_do_not_fit_are_named(
     answer = run(files.weights(tmp_path, state), REQUEST)
     assert (answer.code, answer.error["field"]) == ("INVALID_MODEL", "weights")
     assert text in answer.error["message"]
+
+
+def test_weights_that_are_not_numbers_are_named(run: Run, tmp_path: Path) -> None:
+    state = dict(files.network().state_dict())
+    state["fc1.bias"] = torch.full((4,), float("nan"))
+    answer = run(files.weights(tmp_path, state), REQUEST)
+    assert (answer.code, answer.error["field"]) == (
+        "INVALID_MODEL",
+        "weights.fc1.bias",
+    )
+    assert answer.error["found"] == "4 NaN of 4"
+    module = files.network()
+    module.load_state_dict(state)
+    assert run(files.torchscript(tmp_path, module), REQUEST).code == "INVALID_MODEL"
+
+
+def test_opposite_infinities_among_weights_are_no_nan(run: Run, tmp_path: Path) -> None:
+    state = dict(files.network().state_dict())
+    state["fc1.bias"] = torch.tensor([float("inf"), float("-inf"), 0, 0])
+    path = files.weights(tmp_path, state)
+    assert run(path, REQUEST, NCN_ACCEPT=SAFE).status == 0
 
 
 def test_weights_of_another_precision_are_converted(run: Run, tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from ncn_executor.manifest import ImagePreprocess, TensorSpec
+from ncn_executor.manifest import TensorSpec
+from ncn_executor.preprocess import ImagePreprocess
 from ncn_executor import payload
 from ncn_executor.warm_up import made_up_inputs, made_up_request
 
@@ -34,7 +35,8 @@ def test_inputs_have_the_declared_shape(
 ) -> None:
     found = made_up_inputs([spec], full)["x"]
     assert (found.shape, str(found.dtype)) == (shape, dtype)
-    assert not found.any()
+    # A division by a whole zero ends a process.
+    assert (found == ("int" in dtype)).all() or dtype == "object"
 
 
 def test_texts_are_empty() -> None:

@@ -107,6 +107,11 @@ void AddReadyOptions(CLI::App& app, NodeConfig& config) {
       ->envname("MODEL_CACHE_MB")
       ->check(CLI::Range(1, 1 << 24))
       ->capture_default_str();
+  app.add_option("--model-load-timeout-secs", config.model_load_timeout_seconds,
+                 "How long the loading of a model may take")
+      ->envname("MODEL_LOAD_TIMEOUT_SECS")
+      ->check(CLI::Range(1, 86400))
+      ->capture_default_str();
   app.add_option("--ready-min", config.ready_min,
                  "Sandboxes that wait for requests to a loaded model, when few come")
       ->envname("READY_MIN")

@@ -43,6 +43,7 @@ struct NodeConfig {
   std::map<std::string, std::string> isolation_of;  // By model.
   std::uint32_t model_cache_ttl_seconds = 300;
   std::uint32_t model_cache_mb = 4096;
+  std::uint32_t model_load_timeout_seconds = 300;
   std::uint32_t ready_min = 1;
   std::uint32_t ready_max = 0;  // 0: four for each slot.
   std::vector<std::string> preload;

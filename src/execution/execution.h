@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "inference/inference_request.h"
 #include "inference/inference_response.h"
+#include "inference/progress.h"
 
 namespace ncn::execution {
 
@@ -15,6 +16,7 @@ struct ExecutionContext {
   // When the node took the request on; waiting since then counts against its time-out. Absent: now.
   std::optional<base::SteadyTime> accepted_at;
   base::SteadyTime deadline = base::SteadyTime::max();  // Set by DeadlineExecution.
+  inference::OnProgress on_progress = {};  // May be empty; called on the thread that executes.
 };
 
 // One request in, exactly one final response out: a result, or a failure that says what to do. Each

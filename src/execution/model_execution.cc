@@ -62,7 +62,8 @@ inference::InferenceResponse ModelExecution::Execute(const inference::InferenceR
                                               .model = **model,
                                               .request = request,
                                               .deadline = context.deadline,
-                                              .stop = context.stop});
+                                              .stop = context.stop,
+                                              .on_progress = context.on_progress});
     if (auto* result = std::get_if<InferenceResult>(&outcome)) {
       result->record.steps.insert(result->record.steps.begin(), find);
       result->record.notes.insert(result->record.notes.begin(), notes.begin(), notes.end());

@@ -4,7 +4,9 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "base/status_macros.h"
 #include "base/strings.h"
+#include "inference/inference_request.h"
 
 namespace ncn::executors {
 
@@ -17,6 +19,7 @@ namespace {
 constexpr std::size_t kStepsMax = 32;
 constexpr std::size_t kTextBytesMax = 2000;
 constexpr std::size_t kPathBytesMax = 256;
+constexpr std::size_t kNoteBytesMax = 200;
 constexpr double kMillisecondsMax = 1e9;
 
 struct CodeRow {
@@ -106,6 +109,25 @@ std::vector<inference::StepTime> ParseSteps(const json& report) {
   return steps;
 }
 
+// The partial output is the frame's body.
+absl::StatusOr<inference::Progress> ParseProgress(const json& report) {
+  inference::Progress progress;
+  const auto fraction = report.find("fraction");
+  if (fraction != report.end() && !fraction->is_null()) {
+    const double done = fraction->is_number() ? fraction->get<double>() : -1;
+    if (!(done >= 0 && done <= 1)) {
+      return absl::InvalidArgumentError("the fraction that is done is no number from 0 to 1");
+    }
+    progress.done_permille = static_cast<std::uint32_t>(done * 1000);
+  }
+  progress.note = Printable(Text(report, "note"), kNoteBytesMax);
+  progress.partial.content_type = Text(report, "content_type");
+  if (!inference::IsMediaType(progress.partial.content_type)) {
+    progress.partial.content_type = inference::kOctetStream;
+  }
+  return progress;
+}
+
 }  // namespace
 
 std::string Printable(std::string_view text, std::size_t bytes_max) {
@@ -140,8 +162,11 @@ absl::StatusOr<ExecutorReport> ParseExecutorReport(std::string_view text) {
     parsed.failure = *std::move(failure);
   } else if (status == "ready") {
     parsed.ready = true;
+  } else if (status == "progress") {
+    ASSIGN_OR_RETURN(parsed.progress, ParseProgress(report));
   } else if (status != "ok") {
-    return absl::InvalidArgumentError("the report's status is none of 'ok', 'ready' and 'error'");
+    return absl::InvalidArgumentError(
+        "the report's status is none of 'ok', 'ready', 'progress' and 'error'");
   }
   return parsed;
 }

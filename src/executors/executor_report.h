@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "inference/inference_response.h"
+#include "inference/progress.h"
 
 namespace ncn::executors {
 
@@ -15,10 +16,11 @@ inline constexpr std::size_t kReportBytesMax = 64 * 1024;
 // What an executor says beside its output, in OUTPUT.report.json or in a frame's header. Scripts
 // that know only the plain file contract write none.
 struct ExecutorReport {
-  bool ready = false;                         // To a load: instead of an answer.
-  std::string content_type;                   // Of the output; empty when not said.
-  std::optional<inference::Failure> failure;  // Set when the executor says that it failed.
-  std::vector<inference::StepTime> steps;     // As the executor ordered them.
+  bool ready = false;                           // To a load: instead of an answer.
+  std::string content_type;                     // Of the output; empty when not said.
+  std::optional<inference::Failure> failure;    // Set when the executor says that it failed.
+  std::vector<inference::StepTime> steps;       // As the executor ordered them.
+  std::optional<inference::Progress> progress;  // Instead of an answer, which follows.
 };
 
 // Reads a report, which is as untrusted as the code that wrote it: bounded, every text made

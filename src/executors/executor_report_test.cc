@@ -32,6 +32,27 @@ TEST(ExecutorReportTest, NamesThePathThatTheSandboxRefused) {
   EXPECT_EQ(report->failure->message, "Landlock: Access denied to /some/path");
 }
 
+TEST(ExecutorReportTest, ReadsProgressWithinItsBounds) {
+  const auto report = ParseExecutorReport(
+      R"({"status":"progress","fraction":0.4205,"note":"two\nlines","content_type":"text/plain"})");
+  ASSERT_TRUE(report.ok()) << report.status();
+  ASSERT_TRUE(report->progress.has_value());
+  EXPECT_EQ(report->progress->done_permille, 420u);
+  EXPECT_EQ(report->progress->note, "two lines");
+  EXPECT_EQ(report->progress->partial.content_type, "text/plain");
+  const auto unknown = ParseExecutorReport(R"({"status":"progress","fraction":null})");
+  ASSERT_TRUE(unknown.ok()) << unknown.status();
+  EXPECT_EQ(unknown->progress->done_permille, 0u);
+  EXPECT_EQ(unknown->progress->partial.content_type, inference::kOctetStream);
+  const auto endless =
+      ParseExecutorReport(R"({"status":"progress","note":")" + std::string(5000, 'n') + R"("})");
+  EXPECT_EQ(endless->progress->note.size(), 200u);
+  for (const char* fraction : {"-0.1", "1.5", "1e999", "\"half\"", "true", "[]"}) {
+    const std::string text = R"({"status":"progress","fraction":)" + std::string(fraction) + "}";
+    EXPECT_FALSE(ParseExecutorReport(text).ok()) << text;
+  }
+}
+
 TEST(ExecutorReportTest, RefusesWhatIsNoReport) {
   for (const char* text :
        {"", "garbage", "[]", "{}", R"({"status":"fine"})", R"({"status":"error"})",

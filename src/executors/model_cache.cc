@@ -85,6 +85,7 @@ ModelCache::Pool& ModelCache::PoolFor(const Recipe& recipe) {
     pool.failures = 0;
     pool.failure.reset();
     pool.retry_at = {};
+    pool.sound = false;
   }
   pool.recipe = recipe;
   return pool;
@@ -297,11 +298,12 @@ void ModelCache::Make(Pool& pool, std::unique_lock<std::mutex>& lock, const std:
   --pool.to_load;
   ++pool.loading;
   const Recipe recipe = pool.recipe;
-  const WarmUp warm_up = WarmUpFor(pool);
+  if (pool.loading == 1) pool.loading_since = clock_.SteadyNow();
   const bool measured = pool.load_time.count() > 0;
+  const Preparation how{.warm_up = WarmUpFor(pool), .check_weights = !pool.sound};
   lock.unlock();
   const base::SteadyTime began = clock_.SteadyNow();
-  auto made = recipe.make(warm_up, stop);
+  auto made = recipe.make(how, stop);
   const auto taken = clock_.SteadyNow() - began;
   auto* child = made.ok() ? std::get_if<std::unique_ptr<ReadyChild>>(&*made) : nullptr;
   const Memory memory = child != nullptr && !measured ? MemoryOf((*child)->pid()) : Memory();
@@ -326,6 +328,7 @@ void ModelCache::Make(Pool& pool, std::unique_lock<std::mutex>& lock, const std:
     pool.failures = 0;
     pool.failure.reset();
     pool.load_time = taken;
+    pool.sound = true;
     pool.memory_bytes = std::max(pool.memory_bytes, memory.proportional_bytes);
     pool.private_bytes = std::max(pool.private_bytes, memory.private_bytes);
     pool.ready.push_back({std::move(*child), "", pool.memory_bytes});
@@ -400,6 +403,9 @@ std::vector<CacheEntry> ModelCache::Entries() const {
                      .busy = pool.busy,
                      .private_bytes = pool.private_bytes,
                      .load_time = std::chrono::duration_cast<milliseconds>(pool.load_time),
+                     .loading_for = pool.loading > 0 ? std::chrono::duration_cast<milliseconds>(
+                                                           now - pool.loading_since)
+                                                     : milliseconds(0),
                      .pinned = options_.pinned.contains(pool.recipe.model)};
     for (const Ready& ready : pool.ready) entry.memory_bytes += ready.memory_bytes;
     if (IsUnsupported(pool)) entry.reason = (*pool.failure)->message;

@@ -33,10 +33,11 @@ struct CacheEntry {
   CacheState state = CacheState::kCold;
   std::uint32_t ready = 0;
   std::uint32_t loading = 0;
-  std::uint32_t busy = 0;           // Lent to requests.
-  std::uint64_t memory_bytes = 0;   // Proportional set size of the ready ones.
-  std::uint64_t private_bytes = 0;  // Of one of them, shared with nobody.
-  std::chrono::milliseconds load_time{0};
+  std::uint32_t busy = 0;                    // Lent to requests.
+  std::uint64_t memory_bytes = 0;            // Proportional set size of the ready ones.
+  std::uint64_t private_bytes = 0;           // Of one of them, shared with nobody.
+  std::chrono::milliseconds load_time{0};    // Of the last one.
+  std::chrono::milliseconds loading_for{0};  // The first of those that load.
   bool pinned = false;
   std::string reason;                        // Why it is quarantined or unsupported,
   std::chrono::milliseconds retry_after{0};  // and until when.
@@ -50,7 +51,7 @@ struct Recipe {
   std::string policy_hash;  // Of the sandbox policy that it is run under.
   // Makes a child; Status and Failure as of ZygoteChild::Start. Called on threads of the cache.
   std::function<absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, inference::Failure>>(
-      WarmUp, std::stop_token)>
+      Preparation, std::stop_token)>
       make;
 };
 
@@ -110,6 +111,8 @@ class ModelCache {
     base::SteadyTime last_asked;
     std::deque<base::SteadyTime> asked;  // Lately, for the rate.
     std::chrono::steady_clock::duration load_time{0};
+    base::SteadyTime loading_since;  // The first of those that load.
+    bool sound = false;              // Its file has been loaded before, and its weights looked at.
     std::uint64_t memory_bytes = 0;  // Of one child, measured when the first was ready.
     std::uint64_t private_bytes = 0;
     int failures = 0;  // In a row.

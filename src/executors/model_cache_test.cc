@@ -30,7 +30,8 @@ class FakeChild final : public ReadyChild {
   }
   ~FakeChild() override { --counts_.alive; }
   std::variant<ExecutorAnswer, Failure> Answer(const inference::InferenceRequest&, base::SteadyTime,
-                                               base::SteadyTime, std::stop_token) override {
+                                               base::SteadyTime, std::stop_token,
+                                               const inference::OnProgress&) override {
     ++answered_;
     return ExecutorAnswer{};
   }
@@ -59,7 +60,7 @@ class ModelCacheTest : public ::testing::Test {
             .executor = "",
             .version = version,
             .policy_hash = "",
-            .make = [this, time](WarmUp, std::stop_token) -> Made {
+            .make = [this, time](Preparation, std::stop_token) -> Made {
               std::this_thread::sleep_for(time);
               return std::make_unique<FakeChild>(counts_, counts_.made);
             }};
@@ -137,7 +138,7 @@ TEST_F(ModelCacheTest, AFailureIsTheModelsOwnAndIsNotTriedAtOnceAgain) {
   const Recipe bad{.model = "bad",
                    .version = "1",
                    .policy_hash = "",
-                   .make = [&](WarmUp, std::stop_token) -> Made {
+                   .make = [&](Preparation, std::stop_token) -> Made {
                      ++tries;
                      return Failure{FailureKind::kModelInvalid, "no good", ""};
                    }};
@@ -157,10 +158,12 @@ TEST_F(ModelCacheTest, AFailureIsTheModelsOwnAndIsNotTriedAtOnceAgain) {
 
 TEST_F(ModelCacheTest, AStatusReachesWhoWaits) {
   ModelCache cache({}, clock_);
-  const Recipe none{
-      .model = "m", .version = "1", .policy_hash = "", .make = [](WarmUp, std::stop_token) -> Made {
-        return absl::UnavailableError("no zygote");
-      }};
+  const Recipe none{.model = "m",
+                    .version = "1",
+                    .policy_hash = "",
+                    .make = [](Preparation, std::stop_token) -> Made {
+                      return absl::UnavailableError("no zygote");
+                    }};
   EXPECT_TRUE(absl::IsUnavailable(Borrow(cache, none).status()));
 }
 
@@ -227,8 +230,8 @@ TEST_F(ModelCacheTest, WarmsUpAsDeepAsTheLoadAllows) {
   const Recipe recipe{.model = "m",
                       .version = "1",
                       .policy_hash = "",
-                      .make = [&](WarmUp depth, std::stop_token) -> Made {
-                        depths.With([&](auto& seen) { seen.push_back(depth); });
+                      .make = [&](Preparation how, std::stop_token) -> Made {
+                        depths.With([&](auto& seen) { seen.push_back(how.warm_up); });
                         return std::make_unique<FakeChild>(counts_, counts_.made);
                       }};
   const auto seen = [&] { return depths.With([](auto& all) { return all; }); };

@@ -100,8 +100,11 @@ Failure ReadEnd(const SandboxOutcome& outcome) {
 std::variant<ExecutorAnswer, Failure> ReadAnswer(ExecutorReport report, std::string output,
                                                  const inference::InferenceRequest& request) {
   if (report.failure) return *std::move(report.failure);
-  if (report.ready)
-    return ProtocolFailure("the executor said that it is ready instead of answering");
+  if (report.ready || report.progress) {
+    return ProtocolFailure(base::StrCat("the executor said ",
+                                        report.ready ? "that it is ready" : "how far it is",
+                                        " instead of answering"));
+  }
   if (output.empty()) return ProtocolFailure("the executor wrote an empty output");
   std::string type = std::move(report.content_type);
   if (!inference::IsMediaType(type)) type = request.accept;

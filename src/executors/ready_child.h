@@ -10,6 +10,7 @@
 #include "executors/outcome_reading.h"
 #include "inference/failure.h"
 #include "inference/inference_request.h"
+#include "inference/progress.h"
 #include "sandbox/sandbox_outcome.h"
 
 namespace ncn::executors {
@@ -19,17 +20,24 @@ namespace ncn::executors {
 // meanwhile; none, when a request would wait for it.
 enum class WarmUp { kFull, kSmall, kNone };
 
+// What is done for a child before there is a request.
+struct Preparation {
+  WarmUp warm_up = WarmUp::kFull;
+  bool check_weights = true;  // Once for a file is enough.
+};
+
 // A sandbox that has loaded one model and waits for a request. Used by one thread at a time;
 // destruction kills it.
 class ReadyChild {
  public:
   virtual ~ReadyChild() = default;
 
-  // One request, which a message about the time-out counts from `since`. After a Failure that the
+  // One request, which a message about the time-out counts from `since`. `on_progress`, which may
+  // be empty, hears how far it is, not more often than now and then. After a Failure that the
   // executor did not report itself, the child is dead.
   virtual std::variant<ExecutorAnswer, inference::Failure> Answer(
       const inference::InferenceRequest& request, base::SteadyTime since, base::SteadyTime deadline,
-      std::stop_token stop) = 0;
+      std::stop_token stop, const inference::OnProgress& on_progress) = 0;
   // Kills it without waiting. Thread-safe.
   virtual void Kill() = 0;
   // Whether it still waits, as it should.

@@ -77,7 +77,6 @@ absl::StatusOr<Recipe> ReadyScriptRunner::MakeRecipe(const models::Model& model,
                                                      std::string version) {
   ASSIGN_OR_RETURN(sandbox::SandboxPolicy policy,
                    PolicyFor(environment_, executors_path_, executor, model, options_.limits));
-  const auto time_limit = policy.limits().wall_clock;
   LoadOrder order{
       .script = executor.inside_path,
       .model = InsidePath(model),
@@ -88,9 +87,9 @@ absl::StatusOr<Recipe> ReadyScriptRunner::MakeRecipe(const models::Model& model,
                 .executor = executor.name,
                 .version = std::move(version),
                 .policy_hash = policy.Hash(),
-                .make = [this, policy = std::move(policy), order = std::move(order), time_limit,
+                .make = [this, policy = std::move(policy), order = std::move(order),
                          framework = FrameworkFor(executor, model.format)](
-                            WarmUp warm_up, std::stop_token stop) mutable
+                            Preparation preparation, std::stop_token stop) mutable
                 -> absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> {
                   auto started = zygotes_.Get(framework);
                   // One that has just died is back sooner than a cold start is done.
@@ -99,9 +98,10 @@ absl::StatusOr<Recipe> ReadyScriptRunner::MakeRecipe(const models::Model& model,
                     started = zygotes_.Get(framework);
                   }
                   ASSIGN_OR_RETURN(auto zygote, std::move(started));
-                  order.warm_up = warm_up;
+                  order.preparation = preparation;
                   auto made = ZygoteChild::Start(std::move(zygote), policy, order,
-                                                 clock_.SteadyNow() + time_limit, std::move(stop));
+                                                 clock_.SteadyNow() + options_.load_time_max,
+                                                 std::move(stop));
                   const auto* failure = made.ok() ? std::get_if<Failure>(&*made) : nullptr;
                   if (failure != nullptr && failure->kind == FailureKind::kSandboxUnavailable) {
                     return absl::UnavailableError(failure->message);  // None of the model's doing.
@@ -164,7 +164,7 @@ Outcome ReadyScriptRunner::Ask(std::unique_ptr<ReadyChild> child, const ScriptTa
                                Isolation level, const Recipe& recipe, base::SteadyTime began) {
   const auto started_at = clock_.WallNow();
   const base::SteadyTime asked = clock_.SteadyNow();
-  auto answer = child->Answer(task.request, began, task.deadline, task.stop);
+  auto answer = child->Answer(task.request, began, task.deadline, task.stop, task.on_progress);
   const base::SteadyTime answered = clock_.SteadyNow();
   const bool first = child->answered() == 1;
   const auto give_back = [&] {

@@ -25,6 +25,7 @@ class ReadyScriptRunner final : public ScriptRunner {
  public:
   struct Options {
     inference::ExecutionLimits limits;
+    std::chrono::milliseconds load_time_max = std::chrono::minutes(5);  // Of one child.
     std::uint32_t threads = 1;  // That one request may compute with.
     Isolation isolation = Isolation::kRequest;
     std::map<std::string, Isolation> isolation_of;  // Of single models, in place of that.

@@ -8,6 +8,7 @@
 #include "executors/executor_selector.h"
 #include "inference/inference_request.h"
 #include "inference/inference_response.h"
+#include "inference/progress.h"
 #include "models/model_store.h"
 
 namespace ncn::executors {
@@ -22,6 +23,7 @@ struct ScriptTask {
   const inference::InferenceRequest& request;
   base::SteadyTime deadline;
   std::stop_token stop;
+  inference::OnProgress on_progress = {};  // Of ready sandboxes; a cold one is silent to its end.
 };
 
 // Runs executors, at some level of isolation. Blocking; thread-safe.

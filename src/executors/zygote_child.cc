@@ -21,6 +21,9 @@ namespace {
 constexpr std::chrono::hours kLifetimeMax(24 * 365);
 // From the end of a child's conversation to its own.
 constexpr std::chrono::milliseconds kDyingTime(500);
+// Executors say how far they are four times a second at most, for a day at most.
+constexpr std::chrono::milliseconds kProgressInterval(200);
+constexpr int kProgressMax = 4 * 86400;
 
 std::string_view Name(WarmUp warm_up) {
   switch (warm_up) {
@@ -80,23 +83,23 @@ absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ZygoteChild::
                        {"model", order.model},
                        {"threads", order.threads},
                        {"requests_max", order.requests_max},
-                       {"warm_up", Name(order.warm_up)}};
+                       {"check_weights", order.preparation.check_weights},
+                       {"warm_up", Name(order.preparation.warm_up)}};
   // What nobody waits for yet leaves the processors to those that answer.
-  const bool background = order.warm_up == WarmUp::kFull;
+  const bool background = order.preparation.warm_up == WarmUp::kFull;
   if (background) child->process_->SetBackground(true);
   auto exchanged =
-      child->Exchange(header.dump(), "", std::chrono::steady_clock::now(), deadline, stop);
+      child->Exchange(header.dump(), "", std::chrono::steady_clock::now(), deadline, stop, {});
   if (auto* failure = std::get_if<Failure>(&exchanged)) return std::move(*failure);
-  const auto report = ParseExecutorReport(std::get<Frame>(exchanged).header);
-  if (!report.ok()) return NotReadable(report.status());
-  if (report->failure) return *report->failure;
+  const ExecutorReport& report = std::get<Answered>(exchanged).report;
+  if (report.failure) return *report.failure;
   if (background) child->process_->SetBackground(false);
-  for (const inference::StepTime& step : report->steps) {
+  for (const inference::StepTime& step : report.steps) {
     base::Log("executors")
         .debug("child {} of {}: {} took {} ms", child->pid(), order.model, step.step,
                static_cast<double>(step.duration.count()) / 1000);
   }
-  if (!report->ready) return NotReadable(absl::InvalidArgumentError("it does not say \"ready\""));
+  if (!report.ready) return NotReadable(absl::InvalidArgumentError("it does not say \"ready\""));
   child->ready_since_ = std::chrono::steady_clock::now();
   child->cpu_time_ = child->process_->UsageSoFar().cpu;
   return child;
@@ -104,7 +107,7 @@ absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ZygoteChild::
 
 std::variant<ExecutorAnswer, Failure> ZygoteChild::Answer(
     const inference::InferenceRequest& request, base::SteadyTime since, base::SteadyTime deadline,
-    std::stop_token stop) {
+    std::stop_token stop, const inference::OnProgress& on_progress) {
   json header = {{"do", "run"},
                  {"content_type", request.input.content_type},
                  {"accept", request.accept},
@@ -112,41 +115,54 @@ std::variant<ExecutorAnswer, Failure> ZygoteChild::Answer(
                  {"seed", nullptr},
                  {"output_bytes_max", output_bytes_max_}};
   if (request.seed) header["seed"] = *request.seed;
-  auto exchanged = Exchange(header.dump(), request.input.bytes, since, deadline, stop);
+  auto exchanged = Exchange(header.dump(), request.input.bytes, since, deadline, stop, on_progress);
   ++answered_;
   usage_ = process_->UsageSoFar();
   const auto cpu_before = std::exchange(cpu_time_, usage_.cpu);
   usage_.cpu -= cpu_before;
   if (auto* failure = std::get_if<Failure>(&exchanged)) return std::move(*failure);
-  auto& frame = std::get<Frame>(exchanged);
-  auto report = ParseExecutorReport(frame.header);
-  if (!report.ok()) {
-    dead_ = true;
-    return NotReadable(report.status());
-  }
-  return ReadAnswer(*std::move(report), std::move(frame.body), request);
+  auto& [report, output] = std::get<Answered>(exchanged);
+  return ReadAnswer(std::move(report), std::move(output), request);
 }
 
-std::variant<Frame, Failure> ZygoteChild::Exchange(std::string_view header, std::string_view body,
-                                                   base::SteadyTime since,
-                                                   base::SteadyTime deadline,
-                                                   std::stop_token stop) {
+std::variant<ZygoteChild::Answered, Failure> ZygoteChild::Exchange(
+    std::string_view header, std::string_view body, base::SteadyTime since,
+    base::SteadyTime deadline, std::stop_token stop, const inference::OnProgress& on_progress) {
   // The child's end wakes whoever waits for the conversation.
   const std::stop_callback on_stop(stop, [this] { process_->Kill(); });
   const absl::Status sent = conversation_.Send(header, body, deadline);
   // Even a child that read nothing may have said why.
-  auto frame =
-      absl::IsDeadlineExceeded(sent) ? sent : conversation_.Receive(output_bytes_max_, deadline);
-  if (frame.ok()) return *std::move(frame);
+  auto answered = absl::IsDeadlineExceeded(sent) ? sent : Listen(deadline, on_progress);
+  if (answered.ok()) return *std::move(answered);
   dead_ = true;
-  if (absl::IsDeadlineExceeded(frame.status())) {
+  if (absl::IsDeadlineExceeded(answered.status())) {
     process_->Kill();
     sandbox::SandboxOutcome late;
     late.kind = sandbox::OutcomeKind::kTimedOut;
     late.limit_wall = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - since);
     return ReadEnd(late);
   }
-  return WhyEnded(frame.status(), stop.stop_requested());
+  return WhyEnded(answered.status(), stop.stop_requested());
+}
+
+absl::StatusOr<ZygoteChild::Answered> ZygoteChild::Listen(
+    base::SteadyTime deadline, const inference::OnProgress& on_progress) {
+  base::SteadyTime told_at;  // Long ago.
+  for (int words = 0;; ++words) {
+    ASSIGN_OR_RETURN(Frame frame, conversation_.Receive(output_bytes_max_, deadline));
+    ASSIGN_OR_RETURN(ExecutorReport report, ParseExecutorReport(frame.header));
+    if (!report.progress) return Answered{std::move(report), std::move(frame.body)};
+    if (frame.body.size() > inference::kPartialBytesMax || words == kProgressMax) {
+      return absl::InvalidArgumentError("more is said of its progress than is allowed");
+    }
+    // A child that never pauses is never waited for.
+    const base::SteadyTime now = std::chrono::steady_clock::now();
+    if (now >= deadline) return absl::DeadlineExceededError("the child took too long");
+    if (!on_progress || now - told_at < kProgressInterval) continue;
+    told_at = now;
+    report.progress->partial.bytes = std::move(frame.body);
+    on_progress(*report.progress);
+  }
 }
 
 Failure ZygoteChild::WhyEnded(const absl::Status& why, bool stopped) {

@@ -20,7 +20,7 @@ struct LoadOrder {
   std::string model;
   std::uint32_t threads = 1;
   std::uint32_t requests_max = 1;
-  WarmUp warm_up = WarmUp::kFull;
+  Preparation preparation;
   std::uint64_t output_bytes_max = 0;
 };
 
@@ -37,7 +37,7 @@ class ZygoteChild final : public ReadyChild {
 
   std::variant<ExecutorAnswer, inference::Failure> Answer(
       const inference::InferenceRequest& request, base::SteadyTime since, base::SteadyTime deadline,
-      std::stop_token stop) override;
+      std::stop_token stop, const inference::OnProgress& on_progress) override;
   void Kill() override;
   bool usable() const override;
   int pid() const override { return process_->pid(); }
@@ -52,10 +52,20 @@ class ZygoteChild final : public ReadyChild {
               std::unique_ptr<sandbox::SandboxedProcess> process, base::UniqueFd socket,
               std::uint64_t output_bytes_max);
 
-  // A frame, or why there is none: kills the child in that case and reads its outcome.
-  std::variant<Frame, inference::Failure> Exchange(std::string_view header, std::string_view body,
-                                                   base::SteadyTime since,
-                                                   base::SteadyTime deadline, std::stop_token stop);
+  // What the child says to a frame: a report, and the bytes that it is about.
+  struct Answered {
+    ExecutorReport report;
+    std::string body;
+  };
+  // The answer, or why there is none: kills the child in that case and reads its outcome.
+  std::variant<Answered, inference::Failure> Exchange(std::string_view header,
+                                                      std::string_view body, base::SteadyTime since,
+                                                      base::SteadyTime deadline,
+                                                      std::stop_token stop,
+                                                      const inference::OnProgress& on_progress);
+  // The first frame that is not about progress.
+  absl::StatusOr<Answered> Listen(base::SteadyTime deadline,
+                                  const inference::OnProgress& on_progress);
   inference::Failure WhyEnded(const absl::Status& why, bool stopped);
 
   const std::shared_ptr<sandbox::Zygote> zygote_;  // Outlives the process.

@@ -17,28 +17,37 @@ constexpr std::size_t kRankMax = 16;
 constexpr std::size_t kTextBytesMax = 256;  // Of names and versions, which are shown.
 constexpr std::int64_t kDimensionMax = std::int64_t{1} << 40;
 constexpr std::int64_t kImageSideMax = 16384;
+constexpr std::int64_t kSampleRateMax = 768'000;
+constexpr std::int64_t kChannelsMax = 8;
+constexpr std::int64_t kSoundSecondsMax = 3600;
 constexpr std::int64_t kTimeoutSecsMax = 86400;
 constexpr std::int64_t kMemoryMbMax = std::int64_t{1} << 22;
 
-constexpr std::array<std::string_view, 7> kTopKeys = {
-    "model", "executor", "architecture", "inputs", "outputs", "limits", "hashes"};
+constexpr std::array<std::string_view, 8> kTopKeys = {
+    "model", "executor", "architecture", "inputs", "outputs", "limits", "warm_up", "hashes"};
 constexpr std::array<std::string_view, 6> kModelKeys = {"name", "version", "format",
                                                         "file", "license", "description"};
 constexpr std::array<std::string_view, 1> kExecutorKeys = {"script"};
 constexpr std::array<std::string_view, 2> kLimitsKeys = {"timeout_secs", "memory_mb"};
-constexpr std::array<std::string_view, 5> kInputKeys = {"name", "datatype", "shape",
-                                                        "allow_non_finite", "preprocess"};
+constexpr std::array<std::string_view, 2> kWarmUpKeys = {"input", "content_type"};
+constexpr std::array<std::string_view, 9> kInputKeys = {
+    "name",    "datatype", "shape",     "optional", "allow_empty", "allow_non_finite",
+    "minimum", "maximum",  "preprocess"};
 constexpr std::array<std::string_view, 4> kOutputKeys = {"name", "datatype", "shape", "labels"};
-constexpr std::array<std::string_view, 8> kPreprocessKeys = {"kind", "color", "size",   "scale",
-                                                             "mean", "std",   "layout", "invert"};
+constexpr std::array<std::string_view, 8> kImageKeys = {"kind", "color", "size",   "scale",
+                                                        "mean", "std",   "layout", "invert"};
+constexpr std::array<std::string_view, 6> kAudioKeys = {"kind",    "sample_rate", "channels",
+                                                        "samples", "seconds_max", "layout"};
 constexpr std::array<std::string_view, 4> kFormats = {"torchscript", "checkpoint", "onnx",
                                                       "safetensors"};
-constexpr std::array<std::string_view, 13> kDatatypes = {
-    "BOOL",   "INT8",   "INT16", "INT32", "INT64", "UINT8", "UINT16",
-    "UINT32", "UINT64", "FP16",  "FP32",  "FP64",  "BYTES"};
-constexpr std::array<std::string_view, 1> kKinds = {"image"};
+constexpr std::array<std::string_view, 18> kDatatypes = {
+    "BOOL",   "INT8",   "INT16",     "INT32",       "INT64",   "UINT8",
+    "UINT16", "UINT32", "UINT64",    "FP16",        "FP32",    "FP64",
+    "BYTES",  "BF16",   "FP8E4M3FN", "FP8E4M3FNUZ", "FP8E5M2", "FP8E5M2FNUZ"};
+constexpr std::array<std::string_view, 2> kKinds = {"image", "audio"};
 constexpr std::array<std::string_view, 2> kColors = {"L", "RGB"};
 constexpr std::array<std::string_view, 2> kLayouts = {"NCHW", "NHWC"};
+constexpr std::array<std::string_view, 3> kSoundLayouts = {"NCT", "NT", "T"};
 
 // A text of one line that fits into messages and logs.
 std::string ShortText(const TomlTable& table, std::string_view key) {
@@ -83,10 +92,9 @@ std::vector<double> PerChannel(const TomlTable& table, std::string_view key, dou
   return numbers;
 }
 
-ImagePreprocess ReadPreprocess(const TomlTable& table) {
-  table.AllowOnly(kPreprocessKeys);
+ImagePreprocess ReadImage(const TomlTable& table) {
+  table.AllowOnly(kImageKeys);
   ImagePreprocess image;
-  table.Choice("kind", kKinds, "image");
   image.color = table.Choice("color", kColors, image.color);
   const std::vector<std::int64_t> size = table.Integers("size", 2, 1, kImageSideMax);
   if (size.size() == 2) {
@@ -107,14 +115,51 @@ ImagePreprocess ReadPreprocess(const TomlTable& table) {
   return image;
 }
 
+AudioPreprocess ReadAudio(const TomlTable& table) {
+  table.AllowOnly(kAudioKeys);
+  AudioPreprocess audio;
+  const auto number = [&](std::string_view key, std::int64_t low, std::int64_t high, int fallback) {
+    return static_cast<int>(table.Integer(key, low, high, fallback));
+  };
+  audio.sample_rate = number("sample_rate", 1, kSampleRateMax, 0);
+  if (audio.sample_rate == 0) table.Wrong("sample_rate", "samples a second", "");
+  audio.channels = number("channels", 1, kChannelsMax, 1);
+  audio.samples = table.Integer("samples", 0, kSampleRateMax * kSoundSecondsMax, 0);
+  audio.seconds_max = number("seconds_max", 1, kSoundSecondsMax, audio.seconds_max);
+  audio.layout = table.Choice("layout", kSoundLayouts, audio.layout);
+  if (audio.channels > 1 && audio.layout != "NCT") {
+    table.Wrong("layout", base::StrCat("NCT for ", audio.channels, " channels"), audio.layout);
+  }
+  return audio;
+}
+
+void ReadPreprocess(const TomlTable& table, TensorSpec& tensor) {
+  if (table.Choice("kind", kKinds, "image") == "image") {
+    tensor.preprocess = ReadImage(table);
+  } else {
+    tensor.audio = ReadAudio(table);
+  }
+}
+
+void ReadRange(const TomlTable& table, TensorSpec& tensor) {
+  if (table.Has("minimum")) tensor.minimum = table.Number("minimum", 0);
+  if (table.Has("maximum")) tensor.maximum = table.Number("maximum", 0);
+  if (tensor.minimum && tensor.maximum && *tensor.minimum > *tensor.maximum) {
+    table.Wrong("maximum", "at least the minimum", "less");
+  }
+}
+
 TensorSpec ReadTensor(const TomlTable& table) {
   TensorSpec tensor = {.name = ShortText(table, "name"),
                        .datatype = table.Choice("datatype", kDatatypes, ""),
+                       .optional = table.Flag("optional"),
+                       .allow_empty = table.Flag("allow_empty"),
                        .allow_non_finite = table.Flag("allow_non_finite"),
                        .labels = table.Texts("labels")};
   if (tensor.name.empty()) table.Wrong("name", "the tensor's name", "");
   if (table.Has("shape")) tensor.shape = table.Integers("shape", kRankMax, -1, kDimensionMax);
-  if (table.Has("preprocess")) tensor.preprocess = ReadPreprocess(table.Table("preprocess"));
+  ReadRange(table, tensor);
+  if (table.Has("preprocess")) ReadPreprocess(table.Table("preprocess"), tensor);
   return tensor;
 }
 
@@ -140,6 +185,15 @@ void ReadLimits(const TomlTable& table, Manifest& manifest) {
   if (table.Has("memory_mb")) {
     manifest.memory_bytes =
         static_cast<std::uint64_t>(table.Integer("memory_mb", 1, kMemoryMbMax, 1)) << 20;
+  }
+}
+
+void ReadWarmUp(const TomlTable& table, Manifest& manifest) {
+  table.AllowOnly(kWarmUpKeys);
+  manifest.warm_up_input = PlainFileName(table, "input");
+  manifest.warm_up_type = ShortText(table, "content_type");
+  if (!manifest.warm_up_type.empty() && manifest.warm_up_input.empty()) {
+    table.Wrong("input", "a file in the model's folder", "");
   }
 }
 
@@ -175,6 +229,7 @@ Manifest ReadManifest(const TomlTable& top) {
   manifest.inputs = ReadTensors(top, "inputs", kInputKeys);
   manifest.outputs = ReadTensors(top, "outputs", kOutputKeys);
   ReadLimits(top.Table("limits"), manifest);
+  ReadWarmUp(top.Table("warm_up"), manifest);
   manifest.hashes = ReadHashes(top.Table("hashes"));
   return manifest;
 }

@@ -29,13 +29,27 @@ struct ImagePreprocess {
   bool invert = false;          // Replaces each pixel by 255 minus it, before all else.
 };
 
+// How an executor makes a tensor of samples from -1 to 1 of a sound.
+struct AudioPreprocess {
+  int sample_rate = 0;         // In Hz; other rates are resampled.
+  int channels = 1;            // 1 takes the mean of all.
+  std::int64_t samples = 0;    // Cut, or filled with silence, to so many; 0 keeps what there is.
+  int seconds_max = 600;       // Longer sounds are refused.
+  std::string layout = "NCT";  // Or "NT" or "T", which have one channel.
+};
+
 // One input or output tensor.
 struct TensorSpec {
   std::string name;
   std::string datatype;                            // Of the Open Inference Protocol; empty: any.
   std::optional<std::vector<std::int64_t>> shape;  // A dimension of -1 is any.
+  bool optional = false;                           // Inputs: a request may leave it out.
+  bool allow_empty = false;                        // Inputs: a tensor without elements will do.
   bool allow_non_finite = false;                   // Inputs: NaN and infinities are accepted.
-  std::optional<ImagePreprocess> preprocess;       // Inputs.
+  std::optional<double> minimum;                   // Inputs: elements may not be below it,
+  std::optional<double> maximum;                   // nor above this.
+  std::optional<ImagePreprocess> preprocess;       // Inputs that may come as an image.
+  std::optional<AudioPreprocess> audio;            // Inputs that may come as a sound.
   std::vector<std::string> labels;                 // Outputs: what each index means.
 };
 
@@ -51,6 +65,8 @@ struct Manifest {
   std::string architecture;     // For weights without code; its parameters are the executor's.
   std::vector<TensorSpec> inputs;
   std::vector<TensorSpec> outputs;
+  std::string warm_up_input;  // A plain file name within the folder: the request to warm up with.
+  std::string warm_up_type;   // Its media type; empty: as its first bytes look.
   std::optional<std::chrono::seconds> timeout;  // At most what the node allows.
   std::optional<std::uint64_t> memory_bytes;    // As limits.memory_mb, in bytes.
   std::map<std::string, std::string> hashes;    // Relative path -> SHA-256, lower-case hex.

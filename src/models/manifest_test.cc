@@ -1,5 +1,9 @@
 #include "models/manifest.h"
 
+#include <algorithm>
+#include <filesystem>
+
+#include "base/files.h"
 #include "base/strings.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -124,7 +128,7 @@ TEST(ManifestTest, NamesKeyExpectationAndFindingOfWrongValues) {
       {"[[inputs]]\nname='x'\nshape=[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]", "at most 16"},
       {"[[inputs]]\nname='x'\nallow_non_finite='yes'", "true or false"},
       {"[[inputs]]\nname='x'\npreprocess={}", "preprocess.size: expected [height, width]"},
-      {"[[inputs]]\nname='x'\npreprocess={size=[1,1],kind='audio'}", "kind: expected one of image"},
+      {"[[inputs]]\nname='x'\npreprocess={size=[1,1],kind='video'}", "kind: expected one of image"},
       {"[[inputs]]\nname='x'\npreprocess={size=[0,1]}", "size"},
       {"[[inputs]]\nname='x'\npreprocess={size=[1,1],std=0}", "std: expected numbers to divide by"},
       {"[[inputs]]\nname='x'\npreprocess={size=[1,1],mean=[1,2]}", "1 or 3 numbers"},
@@ -142,6 +146,52 @@ TEST(ManifestTest, NamesKeyExpectationAndFindingOfWrongValues) {
     EXPECT_THAT(Error(text), AllOf(HasSubstr("model.toml: "), HasSubstr(message))) << text;
     EXPECT_EQ(ParseManifest(text).status().code(), absl::StatusCode::kInvalidArgument);
   }
+}
+
+std::vector<std::filesystem::path> Examples(const char* kind) {
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(
+           std::filesystem::path(NCN_SOURCE_DIR) / "tests/manifests" / kind)) {
+    files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+// The executors hold the same files against theirs: python_executors/tests/test_manifest_schema.py.
+TEST(ManifestTest, ReadsAndRefusesWhatTheExecutorsDo) {
+  for (const std::filesystem::path& path : Examples("good")) {
+    const auto text = base::ReadFile(path, kManifestBytesMax);
+    ASSERT_TRUE(text.ok()) << path;
+    EXPECT_TRUE(ParseManifest(*text).ok()) << path << ": " << Error(*text);
+  }
+  const std::vector<std::filesystem::path> bad = Examples("bad");
+  EXPECT_GT(bad.size(), 40u);
+  for (const std::filesystem::path& path : bad) {
+    const auto text = base::ReadFile(path, kManifestBytesMax);
+    ASSERT_TRUE(text.ok()) << path;
+    // The first line is "# FIELD"; a message names at least the last part of it.
+    std::string field = text->substr(2, text->find_first_of(" \n", 2) - 2);
+    field = field.substr(field.rfind('.') + 1);
+    EXPECT_THAT(Error(*text), HasSubstr(field)) << path;
+  }
+}
+
+TEST(ManifestTest, ReadsRangesSoundAndWarmUp) {
+  const auto manifest = ParseManifest(
+      "[[inputs]]\nname='x'\noptional=true\nallow_empty=true\nminimum=0\nmaximum=9.5\n"
+      "[inputs.preprocess]\nkind='audio'\nsample_rate=16000\nchannels=2\nsamples=5\n"
+      "[warm_up]\ninput='a.wav'\ncontent_type='audio/wav'");
+  ASSERT_TRUE(manifest.ok()) << manifest.status();
+  const TensorSpec& input = manifest->inputs[0];
+  EXPECT_TRUE(input.optional && input.allow_empty && !input.preprocess);
+  EXPECT_EQ(input.minimum, 0.0);
+  EXPECT_EQ(input.maximum, 9.5);
+  EXPECT_EQ(input.audio->sample_rate, 16000);
+  EXPECT_EQ(input.audio->channels, 2);
+  EXPECT_EQ(input.audio->samples, 5);
+  EXPECT_EQ(manifest->warm_up_input, "a.wav");
+  EXPECT_EQ(manifest->warm_up_type, "audio/wav");
 }
 
 TEST(ManifestTest, SaysWhereTextIsNotToml) {

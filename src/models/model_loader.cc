@@ -53,7 +53,8 @@ absl::StatusOr<Manifest> ReadManifest(const FolderFd& folder, const std::vector<
                                                    id.value(), "'; make them agree"));
   }
   for (const auto& [key, name] : {std::pair("model.file", &manifest.file),
-                                  std::pair("executor.script", &manifest.executor_script)}) {
+                                  std::pair("executor.script", &manifest.executor_script),
+                                  std::pair("warm_up.input", &manifest.warm_up_input)}) {
     if (!name->empty() && Find(tree, *name) == nullptr) {
       return absl::InvalidArgumentError(base::StrCat(kManifestFileName, ": ", key, " is '", *name,
                                                      "', but there is no such file beside it"));

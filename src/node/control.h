@@ -38,6 +38,8 @@ struct ModelReport {
   std::uint64_t memory_bytes = 0;                  // Of the ready ones.
   std::string reason;                              // Why quarantined,
   std::uint64_t retry_after_ms = 0;                // and for how long.
+  std::uint64_t loading_for_ms = 0;                // While one is loaded,
+  std::uint64_t load_time_ms = 0;                  // and how long that took the last time.
 };
 
 // Where the answers come from. Called from any thread, several at once.

@@ -64,7 +64,9 @@ class GrpcControlClient final : public ControlClient {
                         .busy = model.busy(),
                         .memory_bytes = model.memory_bytes(),
                         .reason = std::move(*model.mutable_reason()),
-                        .retry_after_ms = model.retry_after_ms()});
+                        .retry_after_ms = model.retry_after_ms(),
+                        .loading_for_ms = model.loading_for_ms(),
+                        .load_time_ms = model.load_time_ms()});
     }
     return models;
   }

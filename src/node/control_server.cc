@@ -81,6 +81,8 @@ class Service final : public v2::NodeControlService::CallbackService {
       model->set_memory_bytes(report.memory_bytes);
       model->set_reason(wire::CleanText(report.reason, wire::kTextBytesMax));
       model->set_retry_after_ms(report.retry_after_ms);
+      model->set_loading_for_ms(report.loading_for_ms);
+      model->set_load_time_ms(report.load_time_ms);
       for (const std::string& problem : report.problems) {
         model->add_problems(wire::CleanText(problem, wire::kTextBytesMax));
       }

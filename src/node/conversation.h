@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "inference/model_id.h"
+#include "inference/progress.h"
 #include "node/outbox.h"
 #include "node/session_options.h"
 #include "node/workload.h"
@@ -42,6 +43,9 @@ class Conversation {
 
   // A worker has begun with a request.
   virtual void NotifyStarted(const inference::RequestId& id) = 0;
+  // An executor says how far it is. May be dropped.
+  virtual void NotifyProgress(const inference::RequestId& id,
+                              const inference::Progress& progress) = 0;
   // An answer has come into the outbox.
   virtual void NotifyFinished(const inference::RequestId& id) = 0;
   // NodeInfo has changed; tell it soon.

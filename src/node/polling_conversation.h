@@ -33,6 +33,8 @@ class PollingConversation final : public Conversation {
   absl::Status Handshake() override;
   absl::Status Run() override;
   void NotifyStarted(const inference::RequestId& id) override;
+  // The calls have no place for it.
+  void NotifyProgress(const inference::RequestId&, const inference::Progress&) override {}
   void NotifyFinished(const inference::RequestId& id) override;
   void NotifyChanged() override;
   void HandBack(const std::vector<std::string>& request_ids) override;

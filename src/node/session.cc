@@ -36,6 +36,10 @@ NodeSession::NodeSession(SessionOptions options, execution::Execution& execution
                      [this](const inference::RequestId& id) {
                        WithConversation([&](Conversation& c) { c.NotifyFinished(id); });
                        NotifyWaiters();
+                     },
+                 .on_progress =
+                     [this](const inference::RequestId& id, const inference::Progress& progress) {
+                       WithConversation([&](Conversation& c) { c.NotifyProgress(id, progress); });
                      }}) {}
 
 NodeSession::~NodeSession() { End(); }

@@ -29,6 +29,7 @@ class StreamConversation final : public Conversation {
   absl::Status Handshake() override;
   absl::Status Run() override;
   void NotifyStarted(const inference::RequestId& id) override;
+  void NotifyProgress(const inference::RequestId& id, const inference::Progress& progress) override;
   void NotifyFinished(const inference::RequestId& id) override;
   void NotifyChanged() override;
   void HandBack(const std::vector<std::string>& request_ids) override;

@@ -33,6 +33,27 @@ void StreamConversation::NotifyStarted(const inference::RequestId& id) {
   Post({.body = wire::Progress{.request_id = id.value(), .state = wire::TaskState::kRunning}});
 }
 
+void StreamConversation::NotifyProgress(const inference::RequestId& id,
+                                        const inference::Progress& progress) {
+  wire::Progress told{.request_id = id.value(),
+                      .state = wire::TaskState::kRunning,
+                      .done_permille = progress.done_permille,
+                      .note = progress.note,
+                      .partial = progress.partial};
+  {
+    // What still waits for a gateway that reads slowly has been overtaken.
+    std::lock_guard lock(mutex_);
+    for (wire::NodeMessage& waiting : messages_) {
+      auto* older = std::get_if<wire::Progress>(&waiting.body);
+      if (older == nullptr || older->request_id != told.request_id) continue;
+      if (told.partial.bytes.empty()) told.partial = std::move(older->partial);
+      *older = std::move(told);
+      return;
+    }
+  }
+  Post({.body = std::move(told)});
+}
+
 void StreamConversation::NotifyFinished(const inference::RequestId& id) {
   {
     std::lock_guard lock(mutex_);

@@ -136,7 +136,13 @@ std::shared_ptr<Workload::Task> Workload::NextTask(std::stop_token stop) {
 void Workload::Execute(Task& task) {
   const base::ScopedRequestId scope(task.request->id.value());
   if (events_.on_started) events_.on_started(task.request->id);
-  Answer(task, execution_.Execute(*task.request, {.stop = task.stop.get_token()}));
+  execution::ExecutionContext context{.stop = task.stop.get_token()};
+  if (events_.on_progress) {
+    context.on_progress = [&](const inference::Progress& progress) {
+      events_.on_progress(task.request->id, progress);
+    };
+  }
+  Answer(task, execution_.Execute(*task.request, context));
 }
 
 void Workload::Answer(const Task& task, inference::InferenceResponse response) {

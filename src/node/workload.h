@@ -31,6 +31,7 @@ class Workload {
   struct Events {
     std::function<void(const inference::RequestId&)> on_started;
     std::function<void(const inference::RequestId&)> on_finished;  // The answer is in the outbox.
+    std::function<void(const inference::RequestId&, const inference::Progress&)> on_progress = {};
   };
   enum class Admission {
     kAccepted,

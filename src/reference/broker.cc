@@ -175,6 +175,8 @@ void Broker::Enqueue(Task& task, bool first) {
   task.update.state = wire::TaskState::kQueued;
   task.update.node_address.clear();
   task.update.done_permille = 0;
+  task.update.note.clear();
+  task.update.partial = {};
   Publish(task);
 }
 
@@ -189,6 +191,7 @@ void Broker::Finish(Tasks::iterator entry, wire::SharedResponse response) {
   Task& task = entry->second;
   Unqueue(task);
   task.update.state = response->ok() ? wire::TaskState::kSucceeded : wire::TaskState::kFailed;
+  task.update.partial = {};
   task.update.response = std::move(response);
   finished_.Add(task.update, task.input_hash, clock_.SteadyNow());
   Publish(task);

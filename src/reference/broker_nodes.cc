@@ -124,6 +124,7 @@ void Broker::Progress(NodeKey node, const wire::Progress& progress) {
                                                                   : wire::TaskState::kDispatched;
   task.update.done_permille = progress.done_permille;
   task.update.note = progress.note;
+  if (!progress.partial.bytes.empty()) task.update.partial = progress.partial;
   Publish(task);
 }
 

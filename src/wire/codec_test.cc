@@ -93,6 +93,9 @@ std::vector<Sample> Samples() {
       {"hello", NodeMessage{5, hello}},
       {"heartbeat", NodeMessage{6, Heartbeat{SampleInfo(), 250}}},
       {"progress", NodeMessage{7, Progress{"request-1", TaskState::kRunning, 500, "half"}}},
+      {"partial_progress",
+       NodeMessage{
+           7, Progress{"request-1", TaskState::kRunning, 500, "half", {"so far", "text/plain"}}}},
       {"response", NodeMessage{8, response}},
       {"failed_response", NodeMessage{8, failed}},
       {"reject", NodeMessage{9, Reject{"request-1", RejectReason::kDraining, "leaving"}}},

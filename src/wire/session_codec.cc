@@ -64,6 +64,8 @@ struct NodeEncoder {
     message->set_state(EncodeEnum<v2::TaskState>(progress.state));
     message->set_done_permille(progress.done_permille);
     message->set_note(CleanText(progress.note, kTextBytesMax));
+    message->set_partial_output(progress.partial.bytes);
+    message->set_partial_content_type(CleanText(progress.partial.content_type, kNameBytesMax));
   }
   void operator()(const SharedResponse& response) const {
     Encode(*response, out->mutable_response());
@@ -128,13 +130,27 @@ absl::StatusOr<Hello> DecodeHello(v2::Hello& message) {
                .unacknowledged = std::move(unacknowledged)};
 }
 
+// The partial output of a Progress or a TaskUpdate, whose field `name` bears.
+template <typename Message>
+absl::StatusOr<inference::Payload> DecodePartial(std::string_view name, Message& message) {
+  RETURN_IF_ERROR(CheckText(name, message.partial_content_type(), kNameBytesMax));
+  if (message.partial_output().size() > inference::kPartialBytesMax) {
+    return absl::InvalidArgumentError(
+        base::StrCat(name, ": more than ", inference::kPartialBytesMax, " bytes"));
+  }
+  return inference::Payload{std::move(*message.mutable_partial_output()),
+                            std::move(*message.mutable_partial_content_type())};
+}
+
 absl::StatusOr<Progress> DecodeProgress(v2::Progress& message) {
   RETURN_IF_ERROR(CheckText("progress.request_id", message.request_id(), kNameBytesMax));
   RETURN_IF_ERROR(CheckText("progress.note", message.note(), kTextBytesMax));
+  ASSIGN_OR_RETURN(inference::Payload partial, DecodePartial("progress.partial", message));
   return Progress{.request_id = std::move(*message.mutable_request_id()),
                   .state = DecodeTaskState(message.state()),
                   .done_permille = std::min(message.done_permille(), 1000U),
-                  .note = CleanText(message.note(), kTextBytesMax)};
+                  .note = CleanText(message.note(), kTextBytesMax),
+                  .partial = std::move(partial)};
 }
 
 absl::StatusOr<Reject> DecodeReject(v2::Reject& message) {
@@ -278,6 +294,8 @@ void Encode(const TaskUpdate& update, v2::TaskUpdate* out) {
   out->set_state(EncodeEnum<v2::TaskState>(update.state));
   out->set_done_permille(update.done_permille);
   out->set_note(CleanText(update.note, kTextBytesMax));
+  out->set_partial_output(update.partial.bytes);
+  out->set_partial_content_type(CleanText(update.partial.content_type, kNameBytesMax));
   out->set_node_address(CleanText(update.node_address, kAddressBytes));
   if (update.response) Encode(*update.response, out->mutable_response());
 }
@@ -286,10 +304,12 @@ absl::StatusOr<TaskUpdate> Decode(v2::TaskUpdate&& message) {
   RETURN_IF_ERROR(CheckText("update.request_id", message.request_id(), kNameBytesMax));
   RETURN_IF_ERROR(CheckText("update.note", message.note(), kTextBytesMax));
   RETURN_IF_ERROR(CheckText("update.node_address", message.node_address(), kAddressBytes));
+  ASSIGN_OR_RETURN(inference::Payload partial, DecodePartial("update.partial", message));
   TaskUpdate update{.request_id = std::move(*message.mutable_request_id()),
                     .state = DecodeTaskState(message.state()),
                     .done_permille = std::min(message.done_permille(), 1000U),
                     .note = CleanText(message.note(), kTextBytesMax),
+                    .partial = std::move(partial),
                     .node_address = std::move(*message.mutable_node_address())};
   if (message.has_response()) {
     ASSIGN_OR_RETURN(auto response, Decode(std::move(*message.mutable_response())));

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "inference/inference_request.h"
 #include "inference/inference_response.h"
+#include "inference/progress.h"
 #include "wire/node_info.h"
 
 // The messages of a node's session as plain values. What each field means, and who sets it, stands
@@ -43,6 +44,7 @@ struct Progress {
   TaskState state = TaskState::kDispatched;
   std::uint32_t done_permille = 0;
   std::string note;
+  inference::Payload partial;  // Empty when there is nothing new.
 };
 struct Reject {
   std::string request_id;  // Empty when it was not readable.

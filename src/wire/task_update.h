@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 
+#include "inference/payload.h"
 #include "wire/session_messages.h"
 
 namespace ncn::wire {
@@ -13,6 +14,7 @@ struct TaskUpdate {
   TaskState state = TaskState::kQueued;
   std::uint32_t done_permille = 0;
   std::string note;
+  inference::Payload partial;
   std::string node_address;
   SharedResponse response;  // Null until the task has ended.
 

@@ -68,6 +68,9 @@ class FakeExecution final : public execution::Execution {
       ++executions_[request.id.value()];
     }
     started.Set();
+    if (context.on_progress) {
+      for (const inference::Progress& word : tells) context.on_progress(word);
+    }
     if (held_ && !release.WaitOrStop(context.stop)) {
       stopped.Set();
       return execution::FailedResponse(
@@ -100,6 +103,7 @@ class FakeExecution final : public execution::Execution {
   Signal stopped;
   std::optional<inference::Failure> fail_with;
   std::function<void(inference::InferenceResponse&)> tamper;
+  std::vector<inference::Progress> tells;  // Before each answer.
 
  private:
   signing::ResultSigner signer_;

@@ -25,6 +25,29 @@ TEST_F(SessionTest, AnswersARequestWithAVerifiedResult) {
   EXPECT_EQ(answer->signer, node.wallet.address().ToString());
 }
 
+TEST_F(SessionTest, TellsTheClientHowFarAnExecutorIs) {
+  StartGateway();
+  TestNode node(gateway->address());
+  node.execution.tells = {
+      {.done_permille = 250, .note = "a quarter", .partial = {"so f", "text/plain"}},
+      {.done_permille = 500, .note = "half"}};
+  node.execution.Hold();
+  ASSERT_TRUE(node.Start().ok());
+  bool partial_with_answer = false;
+  const auto answer = Client()->Infer(MakeRequest("r1"), {}, [&](const wire::TaskUpdate& update) {
+    partial_with_answer = update.final() && !update.partial.bytes.empty();
+    // What is told in between may be overtaken, never what there is of the output so far.
+    if (update.final() || update.done_permille != 500) return;
+    EXPECT_EQ(update.note, "half");
+    EXPECT_EQ(update.partial.bytes, "so f");
+    EXPECT_EQ(update.partial.content_type, "text/plain");
+    node.execution.release.Set();
+  });
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_TRUE(answer->response->ok());
+  EXPECT_FALSE(partial_with_answer);
+}
+
 TEST_F(SessionTest, FirstConnectionThatFailsSaysSoInTheSpecifiedWords) {
   StartGateway();
   const std::string address = gateway->address();

@@ -107,7 +107,8 @@ def test_manifests_are_valid_and_state_the_hash(tmp_path: Path) -> None:
 
 def test_preprocessing_in_training_is_that_of_the_manifest() -> None:
     from ncn_executor.images import _normalise
-    from ncn_executor.manifest import ImagePreprocess, TensorSpec
+    from ncn_executor.manifest import TensorSpec
+    from ncn_executor.preprocess import ImagePreprocess
 
     pixels = np.arange(28 * 28, dtype=np.uint8).reshape(28, 28)
     how = ImagePreprocess("L", (28, 28), scale=1 / 255, invert=True)

@@ -18,11 +18,11 @@ class Parameters:
         self._values = values
         self._known: list[str] = []
 
-    def size(self, key: str, default: int | None = None) -> int:
-        """A whole number from 1."""
+    def size(self, key: str, default: int | None = None, low: int = 1) -> int:
+        """A whole number from `low`."""
         value = self._take(key, default)
-        if type(value) is not int or not 1 <= value <= SIZE_MAX:
-            raise self._wrong(key, f"a whole number from 1 to {SIZE_MAX}", value)
+        if type(value) is not int or not low <= value <= SIZE_MAX:
+            raise self._wrong(key, f"a whole number from {low} to {SIZE_MAX}", value)
         return value
 
     def sizes(

@@ -6,30 +6,14 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from ncn_executor.backends import Backend, run_failure
+from ncn_executor.backends import Backend, check_outputs, run_failure
+from ncn_executor.backends.onnx_signature import check_manifest, merge_inputs
+from ncn_executor.backends.onnx_values import OnnxValues
 from ncn_executor.contract import Context
-from ncn_executor.datatypes import datatype_of
 from ncn_executor.errors import ErrorCode, ExecutorError, first_line, is_out_of_memory
 from ncn_executor.formats import ModelFile
-from ncn_executor.manifest import Manifest, TensorSpec
 from ncn_executor.tensors import Tensors
 
-# ONNX Runtime's names for element types -> the protocol's.
-_DATATYPES = {
-    "tensor(bool)": "BOOL",
-    "tensor(int8)": "INT8",
-    "tensor(int16)": "INT16",
-    "tensor(int32)": "INT32",
-    "tensor(int64)": "INT64",
-    "tensor(uint8)": "UINT8",
-    "tensor(uint16)": "UINT16",
-    "tensor(uint32)": "UINT32",
-    "tensor(uint64)": "UINT64",
-    "tensor(float16)": "FP16",
-    "tensor(float)": "FP32",
-    "tensor(double)": "FP64",
-    "tensor(string)": "BYTES",
-}
 _LOG_FATAL = 4
 # An ONNX model, y = Relu(x) with one element each.
 _SMALLEST_MODEL = bytes.fromhex(
@@ -99,72 +83,34 @@ class OnnxBackend(Backend):
                 )
         except Exception as error:  # onnxruntime's errors share no base class.
             raise _load_error(model, error) from error
-        self._check_names(model)
-        self.inputs = _merge(self._session.get_inputs(), model.manifest)
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        check_manifest(model, inputs, outputs)
+        self.inputs = merge_inputs(inputs, model.manifest.inputs)
+        self._outputs = model.manifest.outputs
+        self._values = OnnxValues(onnxruntime, inputs, outputs)
 
     def run(self, tensors: Tensors) -> Tensors:
-        names = [output.name for output in self._session.get_outputs()]
+        feeds = self._values.feeds(tensors)
         try:
-            values = self._session.run(names, dict(tensors))
+            values = self._values.compute(self._session, feeds)
         except Exception as error:  # onnxruntime's errors share no base class.
             if is_out_of_memory(error):
                 raise
             raise run_failure(first_line(error)[:500], self.inputs) from error
-        for name, value in zip(names, values):
-            if not hasattr(value, "dtype") or not datatype_of(value):
-                raise ExecutorError(
-                    ErrorCode.UNSUPPORTED_MODEL,
-                    f"the output '{name}' is not a tensor of a known type",
-                    field=f"outputs.{name}",
-                    expected="a tensor",
-                    found=type(value).__name__,
-                )
-        return dict(zip(names, values))
-
-    def _check_names(self, model: ModelFile) -> None:
-        """A manifest that names other tensors than the model is of no use."""
-        manifest = model.manifest
-        for kind, specs, nodes in (
-            ("inputs", manifest.inputs, self._session.get_inputs()),
-            ("outputs", manifest.outputs, self._session.get_outputs()),
-        ):
-            wanted, found = [s.name for s in specs], [n.name for n in nodes]
-            if specs and set(wanted) != set(found):
-                raise ExecutorError(
-                    ErrorCode.INVALID_MODEL,
-                    f"the {kind} of {model.path.name} are not those of its manifest",
-                    field=kind,
-                    expected=", ".join(wanted),
-                    found=", ".join(found),
-                    path=str(model.path),
-                )
-
-
-def _merge(nodes: Any, manifest: Manifest) -> tuple[TensorSpec, ...]:
-    """The model's own signature, with what the manifest adds to it."""
-    declared = {spec.name: spec for spec in manifest.inputs}
-    merged = []
-    for node in nodes:
-        spec = declared.get(node.name, TensorSpec(node.name))
-        # A dimension that is a name or nothing may have any size.
-        shape = tuple(d if isinstance(d, int) and d > 0 else -1 for d in node.shape)
-        merged.append(
-            TensorSpec(
-                name=node.name,
-                datatype=spec.datatype or _DATATYPES.get(node.type),
-                shape=spec.shape if spec.shape is not None else shape,
-                allow_non_finite=spec.allow_non_finite,
-                preprocess=spec.preprocess,
-            )
-        )
-    return tuple(merged)
+        outputs = self._values.outputs(values)
+        check_outputs(outputs, self._outputs)
+        return outputs
 
 
 def _load_error(model: ModelFile, error: Exception) -> Exception:
     """A session that cannot be made, as a typed error."""
     if is_out_of_memory(error) or isinstance(error, OSError):
         return error
-    missing = type(error).__name__ == "NotImplemented"
+    # An operator that is registered but lacks code, and one that nobody knows.
+    text = str(error)
+    missing = type(error).__name__ == "NotImplemented" or any(
+        words in text for words in ("not a registered function/op", "No Op registered")
+    )
     return ExecutorError(
         ErrorCode.UNSUPPORTED_MODEL if missing else ErrorCode.INVALID_MODEL,
         f"{model.path.name} cannot be loaded: {first_line(error)[:500]}",

@@ -26,7 +26,7 @@ class BarkExecutor(Executor):
             from ncn_executor.bark.pipeline import Pipeline
         context.versions["torch"] = str(torch.__version__)
         self._context = context
-        self._pipeline = Pipeline(files)
+        self._pipeline = Pipeline(files, context.progress)
 
     def run(self, request: Request) -> Response:
         with self._context.timed("infer"):
@@ -34,6 +34,3 @@ class BarkExecutor(Executor):
 
     def warm_up(self, full: bool) -> bool:
         return self._pipeline.warm_up(full)
-
-    def progress(self) -> float | None:
-        return self._pipeline.progress

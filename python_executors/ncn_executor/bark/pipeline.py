@@ -39,9 +39,16 @@ _WARM_UP_FRAMES = 75
 
 
 class Pipeline:
-    """Loaded stages. Used by one thread; `progress` may be read by others."""
+    """Loaded stages. Used by one thread."""
 
-    def __init__(self, files: StageFiles) -> None:
+    def __init__(
+        self, files: StageFiles, progress: Callable[[float], None] = lambda _: None
+    ) -> None:
+        """Loads them.
+
+        Args:
+            progress: hears how much of a request is done, 0 to 1.
+        """
         self._model = (files.name, files.version)
         self._folder = files.folder
         self._networks = {
@@ -52,7 +59,7 @@ class Pipeline:
         self._tokenize = (
             load_tokenizer(files.folder) if "semantic" in self._networks else None
         )
-        self.progress: float | None = None
+        self._progress = progress
 
     def answer(self, request: Request) -> Response:
         """Runs the stages between what is given and what is wanted."""
@@ -62,15 +69,11 @@ class Pipeline:
         )
         stages = self._stages_between(question, wants_sound)
         work = _Work(question.options, self._preset(question.options), request.seed)
-        self.progress = 0.0
-        try:
-            with torch.inference_mode():
-                made = self._run(stages, self._tokens_of(question), work)
-                if wants_sound:
-                    data = codec.wav_of(made["waveform"])
-                    return Response(data, codec.CONTENT_TYPE)
-        finally:
-            self.progress = None
+        with torch.inference_mode():
+            made = self._run(stages, self._tokens_of(question), work)
+            if wants_sound:
+                data = codec.wav_of(made["waveform"])
+                return Response(data, codec.CONTENT_TYPE)
         names = question.outputs or [_MAKES[stages[-1]]]
         tokens = {name: made[name].numpy() for name in names}
         return questions.encode_tokens(tokens, request, question, self._model)
@@ -185,7 +188,7 @@ class Pipeline:
             share = _SHARES[stage] / whole
 
             def tell(done: float, before: float = before, share: float = share) -> None:
-                self.progress = min(1.0, before + share * done)
+                self._progress(min(1.0, before + share * done))
 
             yield stage, tell
             before += share

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ncn_executor.backends.torch_backend import writes_state
+from ncn_executor.backends.torchscript import writes_state
 from ncn_executor.bark.weights import check_finite, unreadable
 from ncn_executor.errors import (
     ErrorCode,
