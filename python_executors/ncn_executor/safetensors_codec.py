@@ -61,7 +61,7 @@ def encode(
                 expected="numbers, or accept application/json",
                 found=str(array.dtype),
             )
-        plain[name] = np.ascontiguousarray(array)
+        plain[name] = np.asarray(array, order="C")  # A scalar stays one.
     kept = {key: value for key, value in metadata.items() if value}
     data = safetensors.numpy.save(plain, metadata=kept)
     end = 8 + int.from_bytes(data[:8], "little")
