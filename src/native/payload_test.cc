@@ -20,6 +20,7 @@ std::string Json(const std::string& datatype, const std::string& shape, const st
 template <typename T>
 std::vector<T> ElementsOf(const Tensor& tensor) {
   std::vector<T> elements(tensor.bytes.size() / sizeof(T));
+  if (elements.empty()) return elements;
   std::memcpy(elements.data(), tensor.bytes.data(), tensor.bytes.size());
   return elements;
 }
