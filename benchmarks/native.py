@@ -8,8 +8,8 @@ In one run, on the same inputs, taking turns; see ready.py for what a turn is:
     ...-tenant      the same with a sandbox for all requests of one tenant
 
 Prints figures as JSON and a table to stderr. "refill" is the CPU time that a sandbox of
-its own costs more than one that stays: fork, layers, load, warm-up, teardown. The second
-request of a turn waits for one. The exit status is 1 when a target of the MLP is missed.
+its own costs more than one that stays: fork, layers, load, warm-up, teardown. The
+second request of a turn waits for one. Exit status 1: the MLP missed a target.
 """
 
 import argparse
@@ -81,8 +81,7 @@ def targets(figures: dict[str, Any]) -> list[tuple[str, float, float]]:
 
 
 def show(name: str, figures: dict[str, Any]) -> None:
-    columns = ("p50_ms", "p95_ms", "again_p50_ms", "cpu_ms", "refill_cpu_ms")
-    columns += ("private_mib",)
+    columns = "p50_ms p95_ms again_p50_ms cpu_ms refill_cpu_ms private_mib".split()
     say(f"\n{name:16}" + "".join(f"{column:>15}" for column in columns))
     for contender, row in figures.items():
         cells = [f"{row[c]:>15.3f}" if c in row else f"{'':>15}" for c in columns]

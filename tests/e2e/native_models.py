@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 JSON, SAFETENSORS = "application/json", "application/x-safetensors"
 # The protocol's datatype -> numpy's and ONNX's.
-DATATYPES = {
+DATATYPES: dict[str, tuple[Any, int]] = {
     "BOOL": (np.bool_, TensorProto.BOOL),
     "INT8": (np.int8, TensorProto.INT8),
     "INT16": (np.int16, TensorProto.INT16),
@@ -96,9 +96,9 @@ def add_identities(models: Models) -> None:
             array[0] = [info.max, info.tiny, -info.smallest_subnormal]
             array[1] = [0.1, -0.0, 1e-5]
         else:
-            info = np.iinfo(kind)
+            limits = np.iinfo(kind)
             array = random.integers(0, 100, (4, 3)).astype(kind)
-            array[0] = [info.max, info.min, 0]
+            array[0] = [limits.max, limits.min, 0]
         flat = tensor("x", datatype, [4, 3], array.reshape(-1).tolist())
         nested = tensor("x", datatype, [4, 3], array.tolist())
         file = safetensors.numpy.save({"x": array}, metadata={"id": "two"})
