@@ -284,7 +284,7 @@ class Http(Contender):
 class Ours(Contender):
     """ready_benchmark, which answers each line with a line."""
 
-    def __init__(self, models: Path, model: str, level: str) -> None:
+    def __init__(self, models: Path, model: str, level: str, *options: str) -> None:
         if not PROGRAM.is_file():
             raise Trouble(f"{PROGRAM.relative_to(ROOT)} is not built")
         self._log = ROOT / "build" / "logs" / f"ready_benchmark_{level}.log"
@@ -292,7 +292,7 @@ class Ours(Contender):
         command = [str(PROGRAM), "--models", str(models), "--model", model]
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
-                [*command, "--level", level, "--ready-min", str(BURST)],
+                [*command, "--level", level, "--ready-min", str(BURST), *options],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -30,6 +30,20 @@ class ExecutorSelectorTest : public testing::Test {
     model.manifest.executor_script = std::move(script);
     return model;
   }
+  // An ONNX model, and a selector that has a native executor.
+  models::Model Onnx(std::string script = "") const {
+    models::Model model = Model("digits", std::move(script));
+    model.format = models::ModelFormat::kOnnx;
+    return model;
+  }
+  ExecutorSelector WithNative() {
+    Write("ncn_native_executor", "program");
+    return *ExecutorSelector::Create(root_ / "executors", root_ / "ncn_native_executor");
+  }
+  const std::vector<std::string> native_first_ = {"ncn_native_executor",
+                                                  "generic_model_executor.py"};
+  const std::vector<std::string> generic_only_ = {"generic_model_executor.py"};
+
   static std::vector<std::string> Names(const std::vector<Executor>& scripts) {
     std::vector<std::string> names;
     for (const Executor& script : scripts) names.push_back(script.name);
@@ -77,6 +91,44 @@ TEST_F(ExecutorSelectorTest, HashFollowsTheCode) {
   const std::string before = Selector().Candidates(Model("m"))->front().sha256;
   Write("executors/helper.py", "x = 1");
   EXPECT_NE(Selector().Candidates(Model("m"))->front().sha256, before);
+}
+
+TEST_F(ExecutorSelectorTest, PrefersTheNativeExecutorForOnnxModels) {
+  const ExecutorSelector selector = WithNative();
+  const auto executors = *selector.Candidates(Onnx());
+  EXPECT_EQ(Names(executors), native_first_);
+  EXPECT_TRUE(executors[0].native());
+  EXPECT_EQ(executors[0].inside_path, kNativeInside);
+  EXPECT_EQ(executors[0].sha256.size(), 64u);
+  EXPECT_NE(executors[0].sha256, executors[1].sha256);
+  EXPECT_FALSE(executors[1].native());
+
+  models::Model scripted = Onnx();
+  scripted.format = models::ModelFormat::kTorchScript;
+  EXPECT_EQ(Names(*selector.Candidates(scripted)), generic_only_);
+  EXPECT_EQ(Names(*selector.Candidates(Onnx("generic_model_executor.py"))), generic_only_);
+  EXPECT_EQ(Names(*Selector().Candidates(Onnx())), generic_only_);
+}
+
+TEST_F(ExecutorSelectorTest, LeavesToTheGenericExecutorWhatTheNativeOneDoesNotRead) {
+  const ExecutorSelector selector = WithNative();
+  const auto names = [&](std::string_view content_type, std::string_view accept = "") {
+    return Names(*selector.Candidates(Onnx(), content_type, accept));
+  };
+  EXPECT_EQ(names("Application/JSON; charset=utf-8"), native_first_);
+  EXPECT_EQ(names("application/x-safetensors", "text/csv, application/json;q=0.5"), native_first_);
+  EXPECT_EQ(names("application/json", "*/*"), native_first_);
+  EXPECT_EQ(names("image/png"), generic_only_);
+  EXPECT_EQ(names(""), generic_only_);
+  EXPECT_EQ(names("application/octet-stream"), generic_only_);
+  EXPECT_EQ(names("application/json", "text/csv"), generic_only_);
+  models::Model images = Onnx();
+  images.manifest.inputs.push_back({.name = "image", .preprocess = models::ImagePreprocess{}});
+  EXPECT_EQ(Names(*selector.Candidates(images)), generic_only_);
+}
+
+TEST_F(ExecutorSelectorTest, ANativeExecutorThatIsNotThereIsAnError) {
+  EXPECT_FALSE(ExecutorSelector::Create(root_ / "executors", root_ / "gone").ok());
 }
 
 TEST_F(ExecutorSelectorTest, NamesTheFlagWhenThereAreNoScripts) {

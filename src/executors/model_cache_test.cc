@@ -156,6 +156,32 @@ TEST_F(ModelCacheTest, AFailureIsTheModelsOwnAndIsNotTriedAtOnceAgain) {
   cache.Return(Take(Borrow(cache, {"bad", "", "2", "", Good("bad").make})), Good("bad"));
 }
 
+TEST_F(ModelCacheTest, AnUnsupportedModelIsNoCrashLoopAndIsNotTriedAgain) {
+  ModelCache cache({}, clock_);
+  std::atomic<int> tries = 0;
+  Recipe unsupported = Good("m");
+  unsupported.executor = "native";
+  unsupported.make = [&](Preparation, std::stop_token) -> Made {
+    ++tries;
+    return Failure{FailureKind::kModelUnsupported, "not here", ""};
+  };
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(std::get<Failure>(*Borrow(cache, unsupported)).message, "not here");
+  }
+  EXPECT_EQ(tries, 1);
+  const CacheEntry entry = EntryOf(cache, "m");
+  EXPECT_EQ(entry.state, CacheState::kCold);
+  EXPECT_EQ(entry.reason, "not here");
+  // Another executor's children are other children.
+  Recipe other = Good("m");
+  other.executor = "generic";
+  cache.Return(Take(Borrow(cache, other)), other);
+  EXPECT_EQ(cache.Entries().size(), 2U);
+  unsupported.version = "2";
+  (void)Borrow(cache, unsupported);
+  EXPECT_EQ(tries, 2);
+}
+
 TEST_F(ModelCacheTest, AStatusReachesWhoWaits) {
   ModelCache cache({}, clock_);
   const Recipe none{.model = "m",

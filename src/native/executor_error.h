@@ -52,9 +52,10 @@ std::size_t CountCharacters(std::string_view text);
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  // Implicit, so that either can be returned.
+  // NOLINTBEGIN(google-explicit-constructor): so that either can be returned.
   Result(T value) : content_(std::in_place_index<0>, std::move(value)) {}
   Result(ExecutorError error) : content_(std::in_place_index<1>, std::move(error)) {}
+  // NOLINTEND(google-explicit-constructor): see above.
 
   bool ok() const { return content_.index() == 0; }
   const ExecutorError& status() const& { return *std::get_if<1>(&content_); }

@@ -32,6 +32,7 @@ std::uint16_t DoubleToHalf(double value) {
   if (std::isnan(magnitude)) return sign | 0x7E00;
   // The first number that rounds up beyond the largest one.
   if (magnitude >= 65520.0) return sign | 0x7C00;
+  if (magnitude == 0) return sign;
   int exponent = 0;
   std::frexp(magnitude, &exponent);  // magnitude = 0.1… · 2^exponent
   exponent = exponent - 1 < kExponentMin ? kExponentMin : exponent - 1;

@@ -27,13 +27,14 @@ void PrepareHeapToFork() {
 
 void TakeHeapAhead(std::uint64_t bytes) {
   bytes = std::min(bytes, kHeapAheadBytesMax);
+  // NOLINTNEXTLINE(cppcoreguidelines-no-malloc): it is the C library's heap that is meant.
   char* const taken = static_cast<char*>(std::malloc(bytes));
   if (taken == nullptr) return;
   const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const std::uintptr_t begin = (reinterpret_cast<std::uintptr_t>(taken) + page - 1) / page * page;
-  const std::uintptr_t end = (reinterpret_cast<std::uintptr_t>(taken) + bytes) / page * page;
+  const std::uintptr_t before = (page - reinterpret_cast<std::uintptr_t>(taken) % page) % page;
   // Best effort.
-  if (end > begin) ::madvise(reinterpret_cast<void*>(begin), end - begin, kPopulate);
+  if (bytes > before) ::madvise(taken + before, (bytes - before) / page * page, kPopulate);
+  // NOLINTNEXTLINE(cppcoreguidelines-no-malloc): see above.
   std::free(taken);
 }
 

@@ -1,14 +1,15 @@
 #include "native/json_value.h"
 
+#include <algorithm>
+
 namespace ncn::native {
 
 const JsonValue* JsonValue::Find(std::string_view name) const {
   if (!is(Kind::kObject)) return nullptr;
   const Object& members = object();
-  for (auto member = members.rbegin(); member != members.rend(); ++member) {
-    if (member->first == name) return &member->second;
-  }
-  return nullptr;
+  const auto last = std::find_if(members.rbegin(), members.rend(),
+                                 [&](const Member& member) { return member.first == name; });
+  return last == members.rend() ? nullptr : &last->second;
 }
 
 std::string_view JsonValue::Describe() const {

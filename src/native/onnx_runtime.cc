@@ -61,9 +61,9 @@ absl::StatusOr<std::unique_ptr<OnnxRuntime>> OnnxRuntime::Open(const std::string
   }
   OrtEnv* env = nullptr;
   if (OrtStatus* failed = api->CreateEnv(ORT_LOGGING_LEVEL_FATAL, "ncn", &env)) {
-    std::string message = api->GetErrorMessage(failed);
+    const absl::Status status = absl::InternalError(api->GetErrorMessage(failed));
     api->ReleaseStatus(failed);
-    return absl::InternalError(std::move(message));
+    return status;
   }
   std::unique_ptr<OnnxRuntime> runtime(new OnnxRuntime(*api, {env, api->ReleaseEnv}, version));
   RETURN_IF_ERROR(runtime->ToStatus(api->DisableTelemetryEvents(env)));

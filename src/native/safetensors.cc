@@ -174,10 +174,10 @@ Result<Question> DecodeSafetensors(std::string_view file) {
 
 Result<std::string> EncodeSafetensors(const std::vector<const Tensor*>& outputs,
                                       const AnswerNames& names) {
+  // The widest first, so that every element is aligned.
   std::vector<const Tensor*> sorted = outputs;
-  std::sort(sorted.begin(), sorted.end(), [](const Tensor* a, const Tensor* b) {
-    return std::pair(OrderOf(a->datatype), std::string_view(a->name)) <
-           std::pair(OrderOf(b->datatype), std::string_view(b->name));
+  std::stable_sort(sorted.begin(), sorted.end(), [](const Tensor* a, const Tensor* b) {
+    return SizeOf(a->datatype) > SizeOf(b->datatype);
   });
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
   for (const auto& [key, value] :
@@ -185,17 +185,19 @@ Result<std::string> EncodeSafetensors(const std::vector<const Tensor*>& outputs,
         std::pair("model_version", &names.model_version), std::pair("id", &names.identifier)}) {
     if (!value->empty()) header[kMetadata][key] = *value;
   }
-  std::uint64_t at = 0;
-  for (const Tensor* tensor : sorted) {
+  for (const Tensor* tensor : outputs) {
     if (tensor->datatype == Datatype::kBytes) {
       return InvalidInput("the output '" + tensor->name +
                               "' holds texts, which safetensors cannot: ask for application/json",
                           "outputs." + tensor->name, "numbers, or accept application/json",
-                          "object");
+                          std::string(Name(tensor->datatype)));
     }
     header[tensor->name] = {{"dtype", kRows[OrderOf(tensor->datatype)].name},
-                            {"shape", tensor->shape},
-                            {"data_offsets", {at, at + tensor->bytes.size()}}};
+                            {"shape", tensor->shape}};
+  }
+  std::uint64_t at = 0;
+  for (const Tensor* tensor : sorted) {
+    header[tensor->name]["data_offsets"] = {at, at + tensor->bytes.size()};
     at += tensor->bytes.size();
   }
   std::string text = header.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);

@@ -31,22 +31,30 @@ class ListedRunner final : public executors::ScriptRunner {
 class ModelExecutionTest : public testing::Test {
  protected:
   ModelExecutionTest() {
-    executors_.Write("generic_model_executor.py", "");
-    executors_.Write("semantic_model_executor.py", "");
     const std::string header = R"({"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})";
     model_bytes_ = models::LittleEndianBytes<std::uint64_t>(header.size()) + header + '\0';
   }
 
   inference::InferenceResponse Execute(const char* model, bool fallback = false) {
-    const auto selector = *executors::ExecutorSelector::Create(executors_.path());
-    ModelExecution execution(store_, selector, runner_, fallback, base::Clock::System());
+    ModelExecution execution(store_, selector_, runner_, fallback, base::Clock::System());
+    return Execute(execution, model);
+  }
+
+  static inference::InferenceResponse Execute(ModelExecution& execution, const char* model) {
     return execution.Execute({.id = *inference::RequestId::Parse("r1"),
                               .model = *inference::ModelId::Parse(model),
                               .input = {"x", "text/plain"}},
                              {});
   }
 
+  static executors::ExecutorSelector Selector(const models::TestFolder& executors) {
+    executors.Write("generic_model_executor.py", "");
+    executors.Write("semantic_model_executor.py", "");
+    return *executors::ExecutorSelector::Create(executors.path());
+  }
+
   const models::TestFolder executors_;
+  const executors::ExecutorSelector selector_ = Selector(executors_);
   const models::TestFolder folder_;
   const models::ModelStore store_{folder_.path()};
   std::string model_bytes_;
@@ -92,6 +100,36 @@ TEST_F(ModelExecutionTest, FallsBackOnlyWhenAllowedAndOnlyFromUnsupportedModels)
             (std::vector<std::string>{"semantic_model_executor.py", "generic_model_executor.py"}));
   EXPECT_EQ(response.result().record.notes,
             std::vector<std::string>{"semantic_model_executor.py: not this one"});
+}
+
+TEST_F(ModelExecutionTest, AnExecutorThatCannotRunAModelIsAskedAgainOnlyWhenTheModelChanges) {
+  folder_.Write("bark_semantic_model.safetensors", model_bytes_);
+  ModelExecution execution(store_, selector_, runner_, /*fallback=*/true, base::Clock::System());
+  const Failure unsupported{.kind = FailureKind::kModelUnsupported, .message = "not this one"};
+  const InferenceResult result{.output = {"y", "text/plain"}, .record = {}};
+  runner_.outcomes = {unsupported, result, result};
+  ASSERT_TRUE(Execute(execution, "bark_semantic").ok());
+  const inference::InferenceResponse second = Execute(execution, "bark_semantic");
+  ASSERT_TRUE(second.ok());
+  EXPECT_EQ(second.result().record.notes,
+            std::vector<std::string>{
+                "semantic_model_executor.py: cannot run this model, as seen before"});
+  EXPECT_EQ(runner_.scripts.size(), 3U);
+
+  model_bytes_.back() = 'x';
+  folder_.Write("bark_semantic_model.safetensors", model_bytes_);
+  runner_.scripts.clear();
+  runner_.outcomes = {result};
+  ASSERT_TRUE(Execute(execution, "bark_semantic").ok());
+  EXPECT_EQ(runner_.scripts, std::vector<std::string>{"semantic_model_executor.py"});
+}
+
+TEST_F(ModelExecutionTest, WithoutFallbackTheFailureNamesTheSetting) {
+  folder_.Write("bark_semantic_model.safetensors", model_bytes_);
+  runner_.outcomes = {Failure{.kind = FailureKind::kModelUnsupported}};
+  EXPECT_NE(Execute("bark_semantic").failure().cure.find("--enable-execution-fallback"),
+            std::string::npos);
+  EXPECT_EQ(runner_.scripts.size(), 1U);
 }
 
 }  // namespace

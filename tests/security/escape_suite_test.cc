@@ -100,10 +100,10 @@ SandboxCommand Command(const Attack& attack, const Targets& targets) {
   return command;
 }
 
-SandboxPolicy Policy(const Attack& attack) {
+SandboxPolicy Policy(const Attack& attack, SeccompProfile profile = SeccompProfile::kPython) {
   inference::ExecutionLimits limits = TestLimits();
   if (attack.adjust != nullptr) attack.adjust(limits);
-  return TestPolicy(limits);
+  return TestPolicy(limits, profile);
 }
 
 bool AnyWord(const std::string& words, const std::string& text) {
@@ -116,14 +116,15 @@ bool AnyWord(const std::string& words, const std::string& text) {
 
 class EscapeSuite : public ::testing::TestWithParam<Attack> {
  protected:
-  void ExpectStopped(Sandbox& sandbox, OutcomeKind kind);
+  void ExpectStopped(Sandbox& sandbox, OutcomeKind kind,
+                     SeccompProfile profile = SeccompProfile::kPython);
 
   Targets targets_;
 };
 
-void EscapeSuite::ExpectStopped(Sandbox& sandbox, OutcomeKind kind) {
+void EscapeSuite::ExpectStopped(Sandbox& sandbox, OutcomeKind kind, SeccompProfile profile) {
   const Attack& attack = GetParam();
-  const auto outcome = sandbox.Run(Policy(attack), Command(attack, targets_));
+  const auto outcome = sandbox.Run(Policy(attack, profile), Command(attack, targets_));
   ASSERT_TRUE(outcome.ok()) << outcome.status();
   std::printf("%-34s | %-28s | %s\n", attack.name.c_str(), attack.stopped_by.c_str(),
               outcome->Describe().c_str());
@@ -146,6 +147,14 @@ TEST_P(EscapeSuite, IsStoppedInAChildOfAZygote) {
   if (as_pid_1 == Attack::AsPid1::kNone) return;
   ExpectStopped(OnZygote(),
                 as_pid_1 == Attack::AsPid1::kOther ? OutcomeKind::kExited : GetParam().kind);
+}
+
+TEST_P(EscapeSuite, IsStoppedUnderTheNativeProfileInAChildOfAZygote) {
+  const Attack::AsPid1 as_pid_1 = GetParam().as_pid_1;
+  if (as_pid_1 == Attack::AsPid1::kNone) return;
+  ExpectStopped(OnZygote(),
+                as_pid_1 == Attack::AsPid1::kOther ? OutcomeKind::kExited : GetParam().kind,
+                SeccompProfile::kNative);
 }
 
 // Where permissive mode finds no namespaces, what is stopped by seccomp is stopped all the same.

@@ -127,10 +127,11 @@ inference::ExecutionLimits TestLimits() {
   return limits;
 }
 
-SandboxPolicy TestPolicy(const inference::ExecutionLimits& limits) {
+SandboxPolicy TestPolicy(const inference::ExecutionLimits& limits, SeccompProfile profile) {
   auto policy = PolicyBuilder()
                     .UseHostSystem()
                     .AddReadOnlyExecutable(NCN_HOSTILE_FOLDER, "/hostile")
+                    .SetProfile(profile)
                     .SetLimits(limits)
                     .Build();
   NCN_CHECK(policy.ok());

@@ -29,7 +29,8 @@ absl::StatusOr<std::unique_ptr<Zygote>> StartTestZygote(Sandbox& sandbox);
 absl::StatusOr<std::unique_ptr<Zygote>> StartTestZygote();  // In strict mode.
 std::unique_ptr<Sandbox> CommandsOn(Zygote& zygote);
 // The host's /usr and /hostile, the folder of hostile programs.
-SandboxPolicy TestPolicy(const inference::ExecutionLimits& limits = TestLimits());
+SandboxPolicy TestPolicy(const inference::ExecutionLimits& limits = TestLimits(),
+                         SeccompProfile profile = SeccompProfile::kPython);
 // "/hostile/<words[0]>" with the other words.
 SandboxCommand Hostile(std::vector<std::string> words);
 // One that runs a line of shell.

@@ -1,0 +1,159 @@
+"""The native executor through the whole node, beside the generic one."""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import ROOT, Network, ncn, write_scripted_model
+
+HERE = Path(__file__).resolve().parent
+NATIVE, GENERIC = "ncn_native_executor", "generic_model_executor.py"
+TENSOR = {"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}
+REQUEST = json.dumps({"inputs": [TENSOR]}).encode()
+
+REFUSES = """
+from ncn_executor import Executor, main
+from ncn_executor.errors import ErrorCode, ExecutorError
+
+class Refuses(Executor):
+    def load(self, model_path, context):
+        raise ExecutorError(ErrorCode.UNSUPPORTED_MODEL, "not a model for me")
+
+    def run(self, request):
+        raise AssertionError
+
+if __name__ == "__main__":
+    main(Refuses)
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The models and requests of native_models.py."""
+    folder = tmp_path_factory.mktemp("native")
+    command = [str(ROOT / "runtime_image" / "enter"), "--bind-rw", str(folder), "/work"]
+    command += ["--bind", str(HERE), "/app", "--"]
+    command += ["python3", "-s", "/app/native_models.py", "/work"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    script = (ROOT / "python_executors" / GENERIC).read_text(encoding="utf-8")
+    for model in (folder / "python").iterdir():
+        (model / "executor.py").write_text(script, encoding="utf-8")
+    yield folder
+
+
+def ask(
+    network: Network, model: str, path: Path, content_type: str, accept: str = ""
+) -> tuple[str, bytes, str]:
+    """How it ended in the words of `ncn infer`, the answer, and the executor."""
+    output = network.folder / "answer"
+    output.unlink(missing_ok=True)
+    flags: list[str | Path] = ["--content-type", content_type, "--output", output]
+    result = network.infer(
+        model, path, *flags, *(["--accept", accept] if accept else [])
+    )
+    lines = (result.stdout + result.stderr).splitlines()
+    executors = [line.split()[1] for line in lines if line.startswith("executor ")]
+    if result.returncode == 0:
+        return "", output.read_bytes(), executors[0]
+    return "\n".join(line for line in lines if "request_id" not in line), b"", ""
+
+
+def test_answers_and_errors_are_those_of_the_generic_executor(
+    start_network: Callable[..., Network], made: Path
+) -> None:
+    native = start_network(made / "native", "--isolation", "tenant")
+    python = start_network(made / "python", "--isolation", "tenant")
+    answered = refused = 0
+    for model, content_type, file, accept in json.loads(
+        (made / "requests.json").read_text(encoding="utf-8")
+    ):
+        request = (model, made / file, content_type, accept)
+        said, answer, executor = ask(native, *request)
+        expected, right, other = ask(python, *request)
+        where = f"{request} {(made / file).read_bytes()[:300]!r}"
+        assert said == expected, where
+        assert answer == right, where
+        if answer:
+            assert (executor, other) == (NATIVE, f"{model}:executor.py")
+        answered, refused = answered + bool(answer), refused + bool(said)
+    assert answered > 60 and refused > 40
+
+
+def result_of(network: Network, model: str, data: bytes, *flags: str) -> Any:
+    result = network.infer(model, data, *flags)
+    return result.returncode, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("level", ["request", "cold"])
+def test_each_level_runs_it(
+    start_network: Callable[..., Network], made: Path, level: str
+) -> None:
+    network = start_network(made / "native", "--isolation", level)
+    status, text = result_of(network, "identity_fp32", REQUEST)
+    assert status == 0, text + network.log()
+    assert f"executor  {NATIVE}" in text
+    assert f"isolation {level}" in text
+
+
+def test_images_go_to_the_generic_executor(
+    start_network: Callable[..., Network], made: Path
+) -> None:
+    network = start_network(made / "native")
+    grey = bytes.fromhex(
+        "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
+        "0000000a49444154789c6368000000820081774cd72b0000000049454e44ae426082"
+    )
+    result = network.infer("picture", grey, name="grey.png")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert f"executor  {GENERIC}" in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("model", ["sequence", "nobodys"])
+def test_an_unsupported_model_names_the_setting_and_is_no_crash_loop(
+    start_network: Callable[..., Network], made: Path, model: str
+) -> None:
+    network = start_network(made / "native")
+    tensor = {"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}
+    for _ in range(3):
+        status, text = result_of(
+            network, model, json.dumps({"inputs": [tensor]}).encode()
+        )
+        assert status != 0
+        assert "MODEL_UNSUPPORTED" in text
+        assert "--enable-execution-fallback" in text
+    socket = network.folder / "state" / "control.sock"
+    listed = json.loads(ncn("models", "--json", "--control-socket", socket).stdout)
+    states = {entry["model"]: (entry["state"], entry["reason"]) for entry in listed}
+    assert states[model] == ("COLD", "the executor cannot run this model")
+
+
+@pytest.mark.parametrize("level", ["request", "cold"])
+def test_the_next_candidate_answers_where_fallback_is_enabled(
+    start_network: Callable[..., Network], made: Path, tmp_path: Path, level: str
+) -> None:
+    models = tmp_path / "models"
+    write_scripted_model(models, "m", REFUSES)
+    folder = models / "m"
+    (folder / "model.safetensors").unlink()
+    source = made / "native" / "identity_fp32" / "model.onnx"
+    (folder / "model.onnx").write_bytes(source.read_bytes())
+    (folder / "model.toml").write_text('[executor]\nscript = "executor.py"\n')
+
+    alone = start_network(models, "--isolation", level)
+    status, text = result_of(alone, "m", REQUEST)
+    assert status != 0
+    assert "MODEL_UNSUPPORTED" in text
+
+    network = start_network(models, "--isolation", level, "--enable-execution-fallback")
+    for again in (False, True):
+        status, text = result_of(network, "m", REQUEST)
+        assert status == 0, text + network.log()
+        assert f"executor  {GENERIC}" in text
+        why = "as seen before" if again else "not a model for me"
+        assert "m:executor.py" in text and why in text
+        assert f"isolation {level}" in text
