@@ -62,27 +62,29 @@ absl::StatusOr<std::unique_ptr<sandbox::Zygote>> Zygotes::Start(Framework framew
 }
 
 sandbox::SandboxCommand Zygotes::CommandFor(Framework framework) const {
-  std::vector<std::string> argv;
-  if (framework == Framework::kNative) {
-    argv = {kNativeInside, "--library", environment_.onnxruntime};
-  } else {
-    argv = {environment_.python,
-            "-s",
-            base::StrCat(kExecutorsInside, "/zygote.py"),
-            "--framework",
-            std::string(Name(framework)),
-            "--library",
-            kLibraryInside};
+  sandbox::SandboxCommand command{
+      .argv = {kNativeInside, "--library", environment_.onnxruntime},
+      .environment = {"PATH=/usr/bin:/bin", "HOME=/work", "TMPDIR=/tmp", "LANG=C.UTF-8"},
+      .lifetime = kForEver};
+  if (framework != Framework::kNative) {
+    command.argv = {environment_.python,
+                    "-s",
+                    base::StrCat(kExecutorsInside, "/zygote.py"),
+                    "--framework",
+                    std::string(Name(framework)),
+                    "--library",
+                    kLibraryInside};
+    command.environment.insert(
+        command.environment.end(),
+        {"PYTHONDONTWRITEBYTECODE=1", "UCX_VFS_ENABLE=n", "UCX_LOG_LEVEL=fatal",
+         base::StrCat("PYTHONPATH=", kExecutorsInside),
+         // Fewer pages to copy the tables of at each fork. The native executor has so few that the
+         // memory would cost more.
+         "GLIBC_TUNABLES=glibc.malloc.hugetlb=1"});
   }
-  argv.insert(argv.end(), {"--requests", std::to_string(sandbox::kZygoteRequests), "--doorbell",
-                           std::to_string(sandbox::kZygoteDoorbell)});
-  return {.argv = std::move(argv),
-          .environment = {"PATH=/usr/bin:/bin", "HOME=/work", "TMPDIR=/tmp", "LANG=C.UTF-8",
-                          "PYTHONDONTWRITEBYTECODE=1", "UCX_VFS_ENABLE=n", "UCX_LOG_LEVEL=fatal",
-                          base::StrCat("PYTHONPATH=", kExecutorsInside),
-                          // Fewer pages to copy the tables of at each fork.
-                          "GLIBC_TUNABLES=glibc.malloc.hugetlb=1"},
-          .lifetime = kForEver};
+  command.argv.insert(command.argv.end(), {"--requests", std::to_string(sandbox::kZygoteRequests),
+                                           "--doorbell", std::to_string(sandbox::kZygoteDoorbell)});
+  return command;
 }
 
 absl::StatusOr<std::shared_ptr<sandbox::Zygote>> Zygotes::Get(Framework framework) {
