@@ -10,10 +10,11 @@ namespace ncn::native {
 // free now does not, or a child would pay to copy pages that nobody reads.
 void PrepareHeapToFork();
 
-// Takes `bytes`, at most kHeapAheadBytesMax, from the kernel at once, which costs a quarter of
-// taking them page by page, and frees them for what is allocated next.
-inline constexpr std::uint64_t kHeapAheadBytesMax = 16 << 20;
-void TakeHeapAhead(std::uint64_t bytes);
+// Makes room on the heap for `bytes` that will be allocated soon. Up to kHeapTakenBytesMax the
+// kernel gives them at once, which costs a quarter of giving them page by page; more it gives in
+// huge pages, where it can. Best effort.
+inline constexpr std::uint64_t kHeapTakenBytesMax = 16 << 20;
+void MakeRoomOnHeap(std::uint64_t bytes);
 
 // Gives back what is free.
 void TrimHeap();

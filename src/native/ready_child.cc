@@ -82,10 +82,11 @@ Result<OnnxModel> LoadOnHeap(const OnnxRuntime& runtime, const LoadOrder& order,
                              Measurements& measurements) {
   std::error_code error;
   const std::uintmax_t file_bytes = std::filesystem::file_size(order.model, error);
-  const bool small = !error && file_bytes <= kHeapAheadBytesMax / kHeapCopies;
-  if (small) TakeHeapAhead(kHeapCopies * file_bytes);
+  const std::uint64_t needed = error ? 0 : kHeapCopies * file_bytes;
+  MakeRoomOnHeap(needed);
   auto model = OnnxModel::Load(runtime, order.model, order.threads, measurements);
-  if (!small) TrimHeap();
+  // What is left of a small one's is for the answer.
+  if (needed > kHeapTakenBytesMax) TrimHeap();
   return model;
 }
 
