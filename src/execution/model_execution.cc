@@ -52,6 +52,8 @@ inference::InferenceResponse ModelExecution::Execute(const inference::InferenceR
     const executors::Executor& executor = (*candidates)[i];
     const bool last = i + 1 == candidates->size();
     const Pairing pairing = PairingOf(**model, executor);
+    // The generic executor is what the native one is a faster form of, for most of its models.
+    const bool falls_back = fallback_ || executor.native();
     if (fallback_ && !last &&
         unsupported_.With([&](const auto& known) { return known.contains(pairing); })) {
       notes.push_back(base::StrCat(executor.name, ": cannot run this model, as seen before"));
@@ -73,15 +75,18 @@ inference::InferenceResponse ModelExecution::Execute(const inference::InferenceR
     if (failure.kind != FailureKind::kModelUnsupported || last) {
       return FailedResponse(request, std::move(failure));
     }
-    if (!fallback_) {
+    if (!falls_back) {
       failure.cure = base::StrCat("Start the node with --enable-execution-fallback, so that ",
                                   (*candidates)[i + 1].name, " is tried. Or: ", failure.cure);
       return FailedResponse(request, std::move(failure));
     }
     base::Log("execution")
-        .warn("executor {} cannot run the model: {}", executor.name, failure.message);
+        .log(executor.native() ? spdlog::level::debug : spdlog::level::warn,
+             "executor {} cannot run the model: {}", executor.name, failure.message);
     notes.push_back(base::StrCat(executor.name, ": ", failure.message,
                                  failure.detail.empty() ? "" : ": ", failure.detail));
+    // The native one may only not read this request; of its models the cache knows itself.
+    if (executor.native()) continue;
     unsupported_.With([&](auto& known) {
       if (known.size() >= kUnsupportedMax) known.clear();
       known.insert(pairing);

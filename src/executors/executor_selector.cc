@@ -82,14 +82,17 @@ bool IsNativeType(std::string_view text) {
 }
 
 // Whether the native executor is for this model, as far as can be told without loading it, and for
-// requests of this form. It decodes no images, and what has no known form is not its to guess.
+// requests of this form. It decodes neither images nor sounds, checks no more than names, types,
+// shapes and that numbers are finite, and what has no known form is not its to guess.
 bool SuitsNative(const models::Model& model, std::string_view content_type,
                  std::string_view accept) {
   const auto& inputs = model.manifest.inputs;
-  const bool images =
-      std::any_of(inputs.begin(), inputs.end(),
-                  [](const models::TensorSpec& input) { return input.preprocess.has_value(); });
-  if (model.format != models::ModelFormat::kOnnx || images || !IsNativeType(content_type)) {
+  const bool particular =
+      std::any_of(inputs.begin(), inputs.end(), [](const models::TensorSpec& input) {
+        return input.preprocess || input.audio || input.optional || input.allow_empty ||
+               input.minimum || input.maximum;
+      });
+  if (model.format != models::ModelFormat::kOnnx || particular || !IsNativeType(content_type)) {
     return false;
   }
   bool accepted = MediaType(accept).empty();

@@ -62,9 +62,8 @@ std::string JoinNames(const std::vector<std::string_view>& names) {
 
 std::optional<ExecutorError> CheckInputs(const std::vector<InputSpec>& specs,
                                          std::vector<Tensor>& tensors) {
-  if (tensors.empty()) {
-    return InvalidInput("the request has no input", "inputs",
-                        specs.empty() ? "one or more" : NamesOf(specs), "none");
+  if (tensors.empty() && !specs.empty()) {
+    return InvalidInput("the request has no input", "inputs", NamesOf(specs), "none");
   }
   if (specs.empty()) {
     for (const Tensor& tensor : tensors) {

@@ -19,6 +19,12 @@ using Kind = JsonValue::Kind;
 constexpr std::size_t kNameCharactersMax = 256;
 constexpr std::array<std::string_view, 4> kTensorKeys = {"name", "shape", "datatype", "data"};
 
+ExecutorError Unknown(std::string field) {
+  return {.code = ErrorCode::kUnsupportedModel,
+          .message = "the native executor does not read all of this request",
+          .field = std::move(field)};
+}
+
 ExecutorError NoObject(const std::string& field, const JsonValue& item) {
   return InvalidInput("an input is not an object", field,
                       R"({"name", "shape", "datatype", "data"})", std::string(item.Describe()));
@@ -57,6 +63,7 @@ Result<Shape> DecodeShape(const std::string& field, const JsonValue& value) {
 
 Result<Tensor> DecodeTensor(const std::string& field, const JsonValue& item) {
   if (!item.is(Kind::kObject)) return NoObject(field, item);
+  if (item.Find("parameters") != nullptr) return Unknown(field + ".parameters");
   for (const std::string_view key : kTensorKeys) {
     if (item.Find(key) == nullptr) return KeyIsMissing(field, key, item);
   }
@@ -69,12 +76,7 @@ Result<Tensor> DecodeTensor(const std::string& field, const JsonValue& item) {
   }
   const auto datatype =
       datatype_name.is(Kind::kText) ? DatatypeFromName(datatype_name.text()) : std::nullopt;
-  if (!datatype) {
-    return InvalidInput(
-        "the datatype of '" + name.text() + "' is not known", field + ".datatype", DatatypeNames(),
-        datatype_name.is(Kind::kText) ? "'" + std::string(Head(datatype_name.text(), 40)) + "'"
-                                      : std::string(datatype_name.Describe()));
-  }
+  if (!datatype) return Unknown(field + ".datatype");
   Tensor tensor{.name = name.text(), .datatype = *datatype};
   ASSIGN_OR_RETURN(tensor.shape, DecodeShape(field + ".shape", *item.Find("shape")));
   if (auto error = FillFromJson(field + ".data", *item.Find("data"), tensor)) {
@@ -94,6 +96,7 @@ Result<std::vector<std::string>> DecodeWantedOutputs(const JsonValue& body) {
   };
   if (!items->is(Kind::kList) || items->list().size() > kInputsMax) return refuse();
   for (const JsonValue& item : items->list()) {
+    if (item.Find("parameters") != nullptr) return Unknown("outputs.parameters");
     const JsonValue* name = item.Find("name");
     if (name == nullptr || !name->is(Kind::kText)) return refuse();
     names.push_back(name->text());
@@ -173,9 +176,6 @@ void AppendOutput(const Tensor& tensor, const std::vector<std::string>* labels, 
   }
   json += "],";
   AppendMember("datatype", Name(tensor.datatype), json);
-  json += ",\"data\":[";
-  AppendElements(tensor, json);
-  json.push_back(']');
   if (labels != nullptr && !labels->empty()) {
     json += ",\"parameters\":{\"labels\":[";
     for (std::size_t i = 0; i < labels->size(); ++i) {
@@ -184,7 +184,9 @@ void AppendOutput(const Tensor& tensor, const std::vector<std::string>* labels, 
     }
     json += "]}";
   }
-  json.push_back('}');
+  json += ",\"data\":[";
+  AppendElements(tensor, json);
+  json += "]}";
 }
 
 }  // namespace
@@ -196,10 +198,11 @@ Result<Question> DecodeOpenInference(std::string_view text) {
                         std::string(body.Describe()));
   }
   const JsonValue* items = body.Find("inputs");
+  if (body.Find("parameters") != nullptr) return Unknown("parameters");
   const bool listed = items != nullptr && items->is(Kind::kList);
-  if (!listed || items->list().empty() || items->list().size() > kInputsMax) {
+  if (!listed || items->list().size() > kInputsMax) {
     return InvalidInput("the request lists no inputs", "inputs",
-                        "a list of 1 to " + std::to_string(kInputsMax) + " tensors",
+                        "a list of at most " + std::to_string(kInputsMax) + " tensors",
                         listed             ? std::to_string(items->list().size()) + " tensors"
                         : items == nullptr ? "nothing"
                                            : std::string(items->Describe()));

@@ -14,9 +14,10 @@ namespace ncn::native {
 // ncn_executor/open_inference.py decodes, with the same errors, and writes the same bytes.
 
 inline constexpr std::string_view kOpenInferenceType = "application/json";
-inline constexpr std::size_t kInputsMax = 256;
+inline constexpr std::size_t kInputsMax = 4096;
 
-// Reads a request, which is hostile; says where it is wrong when it is.
+// Reads a request, which is hostile; says where it is wrong when it is. UnsupportedModel for what
+// only the generic executor reads: parameters, the binary extension, further datatypes.
 Result<Question> DecodeOpenInference(std::string_view text);
 
 // `labels` by the name of their output. InvalidInput when an output is not finite, which JSON

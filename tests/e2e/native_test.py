@@ -114,22 +114,31 @@ def test_images_go_to_the_generic_executor(
 
 
 @pytest.mark.parametrize("model", ["sequence", "nobodys"])
-def test_an_unsupported_model_names_the_setting_and_is_no_crash_loop(
+def test_what_it_cannot_run_the_generic_executor_answers(
     start_network: Callable[..., Network], made: Path, model: str
 ) -> None:
     network = start_network(made / "native")
     tensor = {"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}
     for _ in range(3):
-        status, text = result_of(
-            network, model, json.dumps({"inputs": [tensor]}).encode()
-        )
-        assert status != 0
-        assert "MODEL_UNSUPPORTED" in text
-        assert "--enable-execution-fallback" in text
+        _, text = result_of(network, model, json.dumps({"inputs": [tensor]}).encode())
+        assert "--enable-execution-fallback" not in text
     socket = network.folder / "state" / "control.sock"
     listed = json.loads(ncn("models", "--json", "--control-socket", socket).stdout)
-    states = {entry["model"]: (entry["state"], entry["reason"]) for entry in listed}
-    assert states[model] == ("COLD", "the executor cannot run this model")
+    states = {entry["model"]: entry["state"] for entry in listed}
+    assert states[model] != "QUARANTINED" or model == "nobodys"
+
+
+def test_a_request_that_it_does_not_read_goes_to_the_generic_executor(
+    start_network: Callable[..., Network], made: Path
+) -> None:
+    network = start_network(made / "native")
+    body = json.loads(REQUEST)
+    for parameters in ({}, {"parameters": {"binary_data_output": False}}, {}):
+        status, text = result_of(
+            network, "identity_fp32", json.dumps(body | parameters).encode()
+        )
+        assert status == 0, text + network.log()
+        assert (f"executor  {GENERIC}" in text) == bool(parameters)
 
 
 @pytest.mark.parametrize("level", ["request", "cold"])
