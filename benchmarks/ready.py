@@ -67,6 +67,8 @@ LEVELS = ("request", "tenant", "cold")
 # A second or so each, so they get fewer turns.
 SLOW = ("plain", "bwrap", "ours-cold")
 SLICES = 2
+WEIGHTS = ("weights16", "weights128", "weights1024")
+REFILL_CPU_MS = {"mlp": 30, "mlp_onnx": 8}
 WARM_UPS = 3
 
 
@@ -83,6 +85,7 @@ class Bench:
         self._data = self._make_models()
         self._index = json.loads((self._data / "index.json").read_text())
         self.absent: dict[str, str] = {}
+        self._http_packages = options.http_packages or self._unpack_http()
 
     def model(self, name: str) -> dict[str, Any]:
         """All figures of one model."""
@@ -146,6 +149,49 @@ class Bench:
                 rows.append({**row, "same_answers": same, "contenders": figures})
         return rows
 
+    def growth(self) -> list[dict[str, Any]]:
+        """What a ready sandbox costs, by the size of its weights and by the number of
+        other models that are ready."""
+        few, many = ("mlp_onnx", "echo", "gpt"), ("resnet18", "resnet18_onnx")
+        cases: list[tuple[str, Sequence[str]]] = [(name, ()) for name in WEIGHTS]
+        cases += [("mlp", ()), ("mlp", few), ("mlp", (*few, *many, *WEIGHTS))]
+        rows = []
+        models = self._data / "models"
+        for name, others in cases:
+            request = self._inputs(name)[0]
+            options = ("--others", ",".join(others))
+            with contextlib.closing(Ours(models, name, "request", *options)) as ours:
+                ready = ours.usage()
+                before = ours.cpu_ms()
+                times: list[float] = []
+                for _ in range(8):
+                    times += [ours.run(request).ms for _ in range(BURST)]
+                    ours.settle()
+                cpu_ms = (ours.cpu_ms() - before) / len(times)
+            file = max((models / name).iterdir(), key=lambda path: path.stat().st_size)
+            rows.append(
+                {
+                    "model": name,
+                    "others": len(others),
+                    "file_mib": file.stat().st_size / 2**20,
+                    "private_mib": ready.get("private_bytes_per_child", 0) / 2**20,
+                    "load_ms": ready.get("load_ms"),
+                    "p50_ms": statistics.median(times),
+                    "cpu_ms": cpu_ms,
+                }
+            )
+        return rows
+
+    def cancellations(self) -> dict[str, Any]:
+        """How soon the slot of a cancelled request is free."""
+        request = self._inputs("gpt")[0]
+        times = []
+        with contextlib.closing(Ours(self._data / "models", "gpt", "request")) as ours:
+            for turn in range(12):
+                times.append(ours.cancel(request, 20 + 10 * turn))
+                ours.settle()
+        return {**quantiles(times), "max_ms": round(max(times), 3)}
+
     def _make_models(self) -> Path:
         """The models, made once for this image and this recipe."""
         recipe = (ROOT / "benchmarks" / "ready_models.py").read_bytes()
@@ -168,6 +214,21 @@ class Bench:
             sys.exit(f"Error: the models cannot be made:\n{done.stderr[-2000:]}")
         return partial.rename(folder)
 
+    @staticmethod
+    def _unpack_http() -> Path | None:
+        """The Debian packages of an HTTP server; None where there is no mirror."""
+        command = [ROOT / "runtime_image" / "unpack_packages", "http-server"]
+        found = subprocess.run(
+            [*command, ROOT / "benchmarks" / "http-packages.txt"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if found.returncode != 0:
+            return None
+        folder = Path(found.stdout.strip()) / "usr" / "lib" / "python3"
+        return folder / "dist-packages"
+
     def _inputs(self, name: str) -> list[Input]:
         inputs = []
         for entry in self._index[name]:
@@ -186,7 +247,7 @@ class Bench:
             "worker": lambda: self._worker(name, "worker"),
             "plain": lambda: self._worker(name, "plain"),
             "bwrap": lambda: Bubblewrap(self._image, model),
-            "http": lambda: Http(self._image, model, self._options.http_packages),
+            "http": lambda: Http(self._image, model, self._http_packages),
         }
         for level in LEVELS:
             models = self._data / "models"
@@ -411,7 +472,7 @@ def refill_cpu_ms(figures: dict[str, Any]) -> float | None:
     return round(float(costs[0]) - float(costs[1]), 3)
 
 
-def targets(models: dict[str, Any]) -> list[dict[str, Any]]:
+def targets(figures: dict[str, Any]) -> list[dict[str, Any]]:
     """Every target that was measured, and whether it is met."""
     found: list[dict[str, Any]] = []
 
@@ -421,12 +482,20 @@ def targets(models: dict[str, Any]) -> list[dict[str, Any]]:
         entry = {"model": model, "what": what, "value": round(value, 3)}
         found.append({**entry, "target": bound, "met": met})
 
-    for name, model in models.items():
+    for row in figures.get("growth", ()):
+        if row["model"] == "weights1024":
+            judge(row["model"], "private MiB of one", row["private_mib"], -math.inf, 64)
+    if cancelled := figures.get("cancellations"):
+        judge("gpt", "slot free after ms, at most", cancelled["max_ms"], -math.inf, 50)
+    for name, model in figures["models"].items():
+        refill = model.get("refill_cpu_ms")
+        if refill is not None and name in REFILL_CPU_MS:
+            judge(name, "refill, CPU ms", refill, -math.inf, REFILL_CPU_MS[name])
         is_mlp = name.startswith("mlp")
-        figures = model["contenders"]
+        timed = model["contenders"]
         for level in ("ours-request", "ours-tenant"):
-            if level in figures and "worker" in figures:
-                ours, worker = figures[level]["p50_ms"], figures["worker"]["p50_ms"]
+            if level in timed and "worker" in timed:
+                ours, worker = timed[level]["p50_ms"], timed["worker"]["p50_ms"]
                 if is_mlp:
                     what = f"{level} - worker, ms"
                     judge(name, what, ours - worker, -math.inf, 0.3)
@@ -434,7 +503,7 @@ def targets(models: dict[str, Any]) -> list[dict[str, Any]]:
                     ratio = model["ratios"][f"{level}/worker"]
                     judge(name, f"{level} / worker", ratio, -math.inf, 1.05)
             # A process that imports only onnxruntime is ready too soon for this one.
-            if name == "mlp" and level in figures and "plain" in figures:
+            if name == "mlp" and level in timed and "plain" in timed:
                 ratio = model["ratios"][f"plain/{level}"]
                 judge(name, f"plain / {level}", ratio, 1000, math.inf)
         if way := model.get("whole_way"):
@@ -477,8 +546,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     if not options.quick:
         say("measuring sizes")
         figures["sizes"] = bench.sizes()
+        say("measuring growth and cancellations")
+        figures["growth"] = bench.growth()
+        figures["cancellations"] = bench.cancellations()
     figures["absent"] = bench.absent
-    figures["targets"] = targets(figures["models"])
+    figures["targets"] = targets(figures)
     return figures
 
 

@@ -2,6 +2,7 @@
 // line by line on standard input, answers go as one JSON object a line to standard output:
 //   run PATH CONTENT_TYPE                          one request with the bytes of the file
 //   saturate PATH CONTENT_TYPE SECONDS IN_FLIGHT   as many as possible
+//   cancel PATH CONTENT_TYPE MS                    one that is cancelled after so long
 //   stats                                          of the children that are ready
 
 #include <sys/resource.h>
@@ -62,7 +63,8 @@ double BusySeconds() {
   return (user + nice + system + irq + soft) / static_cast<double>(::sysconf(_SC_CLK_TCK));
 }
 
-executors::Outcome Ask(Rig& rig, const std::string& bytes, const std::string& type) {
+executors::Outcome Ask(Rig& rig, const std::string& bytes, const std::string& type,
+                       std::stop_token stop = {}) {
   const inference::InferenceRequest request{
       .id = *inference::RequestId::Parse("bench"),
       .model = rig.model.id,
@@ -72,7 +74,7 @@ executors::Outcome Ask(Rig& rig, const std::string& bytes, const std::string& ty
                          .model = rig.model,
                          .request = request,
                          .deadline = std::chrono::steady_clock::now() + seconds(300),
-                         .stop = {}});
+                         .stop = std::move(stop)});
 }
 
 json RunOnce(Rig& rig, const std::string& bytes, const std::string& type) {
@@ -92,6 +94,23 @@ json RunOnce(Rig& rig, const std::string& bytes, const std::string& type) {
     line["steps"][step.step] = Milliseconds(step.duration).count();
   }
   return line;
+}
+
+// From the request's cancellation until its slot is free.
+json Cancel(Rig& rig, const std::string& bytes, const std::string& type, double after_ms) {
+  std::stop_source stop;
+  std::chrono::steady_clock::time_point stopped;
+  std::jthread canceller([&] {
+    std::this_thread::sleep_for(Milliseconds(after_ms));
+    stopped = std::chrono::steady_clock::now();
+    stop.request_stop();
+  });
+  const executors::Outcome outcome = Ask(rig, bytes, type, stop.get_token());
+  const auto free_at = std::chrono::steady_clock::now();
+  canceller.join();
+  const auto* failure = std::get_if<inference::Failure>(&outcome);
+  return {{"ok", failure != nullptr && failure->kind == inference::FailureKind::kCancelled},
+          {"ms", Milliseconds(free_at - stopped).count()}};
 }
 
 json Saturate(Rig& rig, const std::string& bytes, const std::string& type, double duration,
@@ -137,6 +156,7 @@ json Saturate(Rig& rig, const std::string& bytes, const std::string& type, doubl
 json Stats(Rig& rig) {
   json line = {{"children", 0}};
   for (const executors::CacheEntry& entry : rig.runner.Entries()) {
+    if (entry.model != rig.model.id.value()) continue;
     line = {{"children", entry.ready},
             {"state", executors::Name(entry.state)},
             {"memory_bytes", entry.memory_bytes},
@@ -166,6 +186,7 @@ absl::Status Serve(Rig& rig) {
     }
     ASSIGN_OR_RETURN(const std::string bytes, base::ReadFile(path, kInputBytesMax));
     Answer(word == "saturate" ? Saturate(rig, bytes, type, duration, in_flight)
+           : word == "cancel" ? Cancel(rig, bytes, type, duration)
                               : RunOnce(rig, bytes, type));
   }
   return absl::OkStatus();
@@ -221,8 +242,25 @@ absl::Status Main(const Options& options) {
                                                  .builders = cores}},
                                       clock);
   Rig rig{*model, executor, runner};
+  std::istringstream others(options.at("--others"));
+  for (std::string other; std::getline(others, other, ',');) {
+    ASSIGN_OR_RETURN(const auto other_id, inference::ModelId::Parse(other));
+    ASSIGN_OR_RETURN(const auto other_model, store.Find(other_id));
+    ASSIGN_OR_RETURN(const auto executors, selector.Candidates(*other_model));
+    runner.Preload(*other_model, executors.front());
+  }
+  const auto all_loaded = [&] {
+    const auto entries = runner.Entries();
+    return std::all_of(entries.begin(), entries.end(), [](const executors::CacheEntry& entry) {
+      return entry.ready > 0 && entry.loading == 0;
+    });
+  };
   if (*level != executors::Isolation::kCold) {
     runner.Preload(*model, executor);
+    while (!all_loaded()) {
+      if (runner.Entries().front().state == executors::CacheState::kQuarantined) break;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
     while (runner.Entries().front().loading > 0 || runner.Entries().front().ready == 0) {
       if (runner.Entries().front().state == executors::CacheState::kQuarantined) break;
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
@@ -238,12 +276,12 @@ absl::Status Main(const Options& options) {
 
 int main(int argc, char** argv) {
   ncn::benchmarks::Options options = {
-      {"--level", "request"}, {"--ready-min", "1"}, {"--executor", ""}};
+      {"--level", "request"}, {"--ready-min", "1"}, {"--executor", ""}, {"--others", ""}};
   for (int i = 1; i + 1 < argc; i += 2) options[argv[i]] = argv[i + 1];
   if (options["--models"].empty() || options["--model"].empty()) {
     std::fprintf(stderr,
                  "Usage: ready_benchmark --models DIR --model NAME [--level LEVEL] "
-                 "[--executor NAME] [--ready-min N]\n");
+                 "[--executor NAME] [--ready-min N] [--others NAME,NAME]\n");
     return 2;
   }
   const absl::Status status = ncn::benchmarks::Main(options);

@@ -339,6 +339,13 @@ class Ours(Contender):
             found.setdefault("private_bytes_per_child", round(each))
         return found
 
+    def cancel(self, request: Input, after_ms: float) -> float:
+        """Milliseconds from the cancellation of a request until its slot is free."""
+        answer = self._ask(f"cancel {request.path} {request.content_type} {after_ms:g}")
+        if not answer.get("ok"):
+            raise Trouble("a request was over before it was cancelled")
+        return float(answer["ms"])
+
     def saturate(self, request: Input, seconds: float) -> dict[str, Any]:
         words = f"{request.path} {request.content_type} {seconds:g} {IN_FLIGHT}"
         return self._ask(f"saturate {words}", seconds + 60)

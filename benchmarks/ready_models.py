@@ -14,11 +14,18 @@ from typing import Any
 
 import numpy
 import safetensors.numpy
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 JSON = "application/json"
 SAFETENSORS = "application/x-safetensors"
+# Names of bare weights: the width and the number of their layers; 16 MiB to 1 GiB.
+WEIGHTS = {
+    "weights16": (2048, 1),
+    "weights128": (4096, 2),
+    "weights1024": (8192, 4),
+}
 VOCABULARY, WIDTH, HEADS, LAYERS, NEW_TOKENS, PROMPT = 256, 256, 8, 6, 32, 48
 # Where an input is JSON, and from where on it is safetensors.
 JSON_BYTES = (1 << 10, 1 << 12, 1 << 14)
@@ -161,6 +168,19 @@ def write_onnx(models: Path, name: str, module: nn.Module, specs: str) -> None:
     )
 
 
+def write_weights(models: Path, name: str, width: int, layers: int) -> None:
+    """Bare weights of so many square layers, which a child maps instead of reading."""
+    sizes = [width] * (layers + 1)
+    specs = spec("inputs", "x", "FP32", [1, width])
+    specs += f'[architecture]\nname = "mlp"\nsizes = {sizes}\n'
+    path = write_model(models, name, "model.safetensors", specs)
+    state = {}
+    for layer in range(1, layers + 1):
+        state[f"fc{layer}.weight"] = torch.full((width, width), 1 / width)
+        state[f"fc{layer}.bias"] = torch.zeros(width)
+    safetensors.torch.save_file(state, path)
+
+
 def json_request(array: Any, datatype: str, name: str) -> bytes:
     values = array.ravel().tolist()
     tensor = {"name": name, "shape": list(array.shape), "datatype": datatype}
@@ -170,6 +190,10 @@ def json_request(array: Any, datatype: str, name: str) -> bytes:
 
 def safetensors_request(array: Any, name: str) -> bytes:
     return bytes(safetensors.numpy.save({name: array}, metadata={"id": "bench"}))
+
+
+def row(random: numpy.random.Generator, width: int) -> Any:
+    return random.random((1, width), dtype=numpy.float32)
 
 
 def echo_requests() -> list[tuple[str, bytes]]:
@@ -206,6 +230,9 @@ def main() -> None:
     write_onnx(models, "mlp_onnx", seeded(mlp), in_mlp + out_mlp)
     write_onnx(models, "resnet18_onnx", seeded(resnet18), in_image + out_image)
 
+    for name, (width, layers) in WEIGHTS.items():
+        write_weights(models, name, width, layers)
+
     random = numpy.random.default_rng(1)
     picture = json_request(
         random.integers(0, 256, (1, 784)).astype(numpy.float32) / 256, "FP32", "x"
@@ -223,6 +250,10 @@ def main() -> None:
         "mlp_onnx": [(JSON, picture)],
         "resnet18_onnx": [(SAFETENSORS, image)],
         "echo": echo_requests(),
+        **{
+            name: [(SAFETENSORS, safetensors_request(row(random, width), "x"))]
+            for name, (width, _) in WEIGHTS.items()
+        },
     }
     index: dict[str, list[dict[str, Any]]] = {}
     for name, wanted in requests.items():

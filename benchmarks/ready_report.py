@@ -72,6 +72,18 @@ def rows_of_sizes(figures: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
+def rows_of_growth(figures: dict[str, Any]) -> list[list[str]]:
+    rows = [["model", "file MiB", "others ready", "private MiB", "load ms", "p50 ms"]]
+    rows[0] += ["CPU ms"]
+    for row in figures.get("growth", ()):
+        keys = ("private_mib", "load_ms", "p50_ms", "cpu_ms")
+        rows.append(
+            [row["model"], number(row["file_mib"], 0), str(row["others"])]
+            + [number(row[key], 1 if key != "p50_ms" else 2) for key in keys]
+        )
+    return rows
+
+
 def rows_of_targets(figures: dict[str, Any]) -> list[list[str]]:
     rows = [["model", "target", "value", "wanted", "met"]]
     for one in figures["targets"]:
@@ -82,7 +94,13 @@ def rows_of_targets(figures: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
-TABLES = (rows_of_latency, rows_of_ratios, rows_of_saturation, rows_of_sizes)
+TABLES = (
+    rows_of_latency,
+    rows_of_ratios,
+    rows_of_saturation,
+    rows_of_sizes,
+    rows_of_growth,
+)
 
 
 def show(rows: list[list[str]]) -> None:
@@ -279,4 +297,7 @@ def page(figures: dict[str, Any], charts: dict[str, str], explanation: str) -> s
         + "\n## Size of the input\n\n"
         + chart("sizes")
         + in_markdown(rows_of_sizes(figures))
+        + "\n## Size and number of models\n\n"
+        + "Weights are safetensors, mapped and shared. CPU is of a request with its "
+        "refill.\n\n" + in_markdown(rows_of_growth(figures))
     )

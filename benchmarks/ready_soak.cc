@@ -123,7 +123,8 @@ absl::StatusOr<bool> Soak(const std::string& folder, const std::string& input,
   ASSIGN_OR_RETURN(const std::string bytes, base::ReadFile(input, kInputBytesMax));
   const base::Clock& clock = base::Clock::System();
   const std::filesystem::path scripts = NCN_EXECUTORS;
-  ASSIGN_OR_RETURN(const auto selector, executors::ExecutorSelector::Create(scripts, NCN_NATIVE_EXECUTOR));
+  ASSIGN_OR_RETURN(const auto selector,
+                   executors::ExecutorSelector::Create(scripts, NCN_NATIVE_EXECUTOR));
   ASSIGN_OR_RETURN(const auto environment,
                    executors::RuntimeEnvironment::Locate(scripts, config::DefaultRuntimeImage()));
   const models::ModelStore store(folder);
