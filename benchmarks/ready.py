@@ -217,9 +217,9 @@ class Bench:
     @staticmethod
     def _unpack_http() -> Path | None:
         """The Debian packages of an HTTP server; None where there is no mirror."""
-        command = [ROOT / "runtime_image" / "unpack_packages", "http-server"]
+        command = ROOT / "runtime_image" / "unpack_packages"
         found = subprocess.run(
-            [*command, ROOT / "benchmarks" / "http-packages.txt"],
+            [command, "http-server", ROOT / "benchmarks" / "http-packages.txt"],
             capture_output=True,
             text=True,
             check=False,
