@@ -300,7 +300,9 @@ void ModelCache::Make(Pool& pool, std::unique_lock<std::mutex>& lock, const std:
   const Recipe recipe = pool.recipe;
   if (pool.loading == 1) pool.loading_since = clock_.SteadyNow();
   const bool measured = pool.load_time.count() > 0;
-  const Preparation how{.warm_up = WarmUpFor(pool), .check_weights = !pool.sound};
+  const Preparation how{.warm_up = WarmUpFor(pool),
+                        .check_weights = !pool.sound,
+                        .background = pool.waiting == 0 && UnusedIn(pool) > 0};
   lock.unlock();
   const base::SteadyTime began = clock_.SteadyNow();
   auto made = recipe.make(how, stop);

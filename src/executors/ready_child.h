@@ -24,6 +24,7 @@ enum class WarmUp { kFull, kSmall, kNone };
 struct Preparation {
   WarmUp warm_up = WarmUp::kFull;
   bool check_weights = true;  // Once for a file is enough.
+  bool background = false;    // Leaves the processors to those that answer.
 };
 
 // A sandbox that has loaded one model and waits for a request. Used by one thread at a time;

@@ -86,7 +86,7 @@ absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ZygoteChild::
                        {"check_weights", order.preparation.check_weights},
                        {"warm_up", Name(order.preparation.warm_up)}};
   // What nobody waits for yet leaves the processors to those that answer.
-  const bool background = order.preparation.warm_up == WarmUp::kFull;
+  const bool background = order.preparation.background;
   if (background) child->process_->SetBackground(true);
   auto exchanged =
       child->Exchange(header.dump(), "", std::chrono::steady_clock::now(), deadline, stop, {});

@@ -37,17 +37,13 @@ absl::Status WriteSetting(const std::string& folder, const char* name, std::stri
   return absl::OkStatus();
 }
 
-// The number after `key` in a file of lines "key number"; the number alone for an empty key.
+// The number after `key` in a file of lines "key number".
 std::uint64_t ReadNumber(const std::string& path, std::string_view key) {
   const absl::StatusOr<std::string> text = base::ReadFile(path, kProcFileBytesMax);
   if (!text.ok()) return 0;
-  std::uint64_t value = 0;
-  if (key.empty()) {
-    std::from_chars(text->data(), text->data() + text->size(), value);
-    return value;
-  }
   std::istringstream lines(*text);
   std::string word;
+  std::uint64_t value = 0;
   while (lines >> word >> value) {
     if (word == key) return value;
   }
@@ -180,7 +176,16 @@ std::uint64_t Cgroup::MemoryKills() const {
 }
 
 std::uint64_t Cgroup::PeakMemoryBytes() const {
-  return ReadNumber(places_[0].folder + (v2_ ? "/memory.peak" : "/memory.max_usage_in_bytes"), "");
+  std::call_once(peak_opened_, [this] {
+    const std::string path =
+        places_[0].folder + (v2_ ? "/memory.peak" : "/memory.max_usage_in_bytes");
+    peak_.reset(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  });
+  std::array<char, 32> text;
+  const ssize_t size = ::pread(peak_.get(), text.data(), text.size(), 0);
+  std::uint64_t bytes = 0;
+  if (size > 0) std::from_chars(text.data(), text.data() + size, bytes);
+  return bytes;
 }
 
 bool Cgroup::Holds(std::string_view proc_cgroup) const {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -25,7 +26,7 @@ class Cgroup {
   const std::vector<base::UniqueFd>& members() const { return members_; }
   // How often a process was killed for memory.
   std::uint64_t MemoryKills() const;
-  std::uint64_t PeakMemoryBytes() const;
+  std::uint64_t PeakMemoryBytes() const;  // Thread-safe.
   // Whether `proc_cgroup`, the content of /proc/PID/cgroup, says that the process is a member.
   bool Holds(std::string_view proc_cgroup) const;
 
@@ -40,6 +41,8 @@ class Cgroup {
   const bool v2_;
   std::vector<Place> places_;  // The first is the memory controller's.
   std::vector<base::UniqueFd> members_;
+  mutable std::once_flag peak_opened_;
+  mutable base::UniqueFd peak_;
 };
 
 // The part of the machine's control groups that this node may make sandboxes' groups in.
