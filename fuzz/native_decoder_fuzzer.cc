@@ -37,7 +37,8 @@ void TryForm(std::string_view data, std::string_view form) {
     const auto again = Decode(*written, form);
     if (!again.ok() || again->tensors.size() != question->tensors.size()) std::abort();
   }
-  (void)ncn::native::CheckInputs({{.name = "x", .shape = {-1}}}, question.value().tensors);
+  (void)ncn::native::CheckInputs({{.name = "x", .shape = ncn::native::Shape{-1}}},
+                                 question.value().tensors);
 }
 
 }  // namespace

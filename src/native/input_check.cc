@@ -15,35 +15,33 @@ std::string NamesOf(const std::vector<Named>& all) {
   return JoinNames(names);
 }
 
-std::optional<ExecutorError> CheckValues(const Tensor& tensor, bool allow_non_finite) {
+std::optional<ExecutorError> CheckTensor(const Tensor& tensor, const InputSpec& spec) {
   const std::string name(Head(tensor.name, kNameCharactersMax));
-  if (std::find(tensor.shape.begin(), tensor.shape.end(), 0) != tensor.shape.end()) {
-    return InvalidInput("the input '" + name + "' has no elements", "inputs." + name + ".shape",
-                        "at least one element", ShapeText(tensor.shape));
+  const std::string field = "inputs." + name;
+  if (tensor.datatype != spec.datatype) {
+    return InvalidInput("the input '" + name + "' has the wrong datatype", field + ".datatype",
+                        std::string(Name(spec.datatype)), std::string(Name(tensor.datatype)));
   }
-  const std::string_view found = allow_non_finite ? "" : FirstNonFinite(tensor);
+  if (spec.shape && !ShapesFit(*spec.shape, tensor.shape)) {
+    return InvalidInput("the input '" + name + "' has the wrong shape", field + ".shape",
+                        ShapeText(*spec.shape), ShapeText(tensor.shape));
+  }
+  const auto has_zero = [](const Shape& shape) {
+    return std::find(shape.begin(), shape.end(), 0) != shape.end();
+  };
+  // A dimension of 0 that is declared is meant.
+  if (has_zero(tensor.shape) && !(spec.shape && has_zero(*spec.shape))) {
+    return InvalidInput("the input '" + name + "' has no elements", field + ".shape",
+                        "at least one element (a model that takes none says so with allow_empty = "
+                        "true in its model.toml)",
+                        ShapeText(tensor.shape));
+  }
+  const std::string_view found = spec.allow_non_finite ? "" : FirstNonFinite(tensor);
   if (found.empty()) return std::nullopt;
-  return InvalidInput("the input '" + name + "' holds a number that is not finite",
-                      "inputs." + name + ".data",
+  return InvalidInput("the input '" + name + "' holds a number that is not finite", field + ".data",
                       "finite numbers (a model that takes others says so with allow_non_finite = "
                       "true in its model.toml)",
                       std::string(found));
-}
-
-std::optional<ExecutorError> CheckTensor(const Tensor& tensor, const InputSpec& spec) {
-  const std::string field = "inputs." + spec.name;
-  if (tensor.datatype != spec.datatype) {
-    return InvalidInput("the input '" + spec.name + "' has the wrong datatype", field + ".datatype",
-                        std::string(Name(spec.datatype)), std::string(Name(tensor.datatype)));
-  }
-  const bool fits = std::equal(
-      spec.shape.begin(), spec.shape.end(), tensor.shape.begin(), tensor.shape.end(),
-      [](std::int64_t wanted, std::int64_t found) { return wanted == -1 || wanted == found; });
-  if (!fits) {
-    return InvalidInput("the input '" + spec.name + "' has the wrong shape", field + ".shape",
-                        ShapeText(spec.shape), ShapeText(tensor.shape));
-  }
-  return CheckValues(tensor, spec.allow_non_finite);
 }
 
 }  // namespace
@@ -67,7 +65,9 @@ std::optional<ExecutorError> CheckInputs(const std::vector<InputSpec>& specs,
   }
   if (specs.empty()) {
     for (const Tensor& tensor : tensors) {
-      if (auto error = CheckValues(tensor, /*allow_non_finite=*/false)) return error;
+      if (auto error = CheckTensor(tensor, {.name = tensor.name, .datatype = tensor.datatype})) {
+        return error;
+      }
     }
     return std::nullopt;
   }

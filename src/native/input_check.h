@@ -9,11 +9,12 @@
 
 namespace ncn::native {
 
-// What a model takes, as its manifest or itself declares it. A dimension of -1 is any.
+// What a model takes, as its manifest or itself declares it. A dimension of -1 is any, no shape at
+// all any rank.
 struct InputSpec {
   std::string name;
   Datatype datatype = Datatype::kFp32;
-  Shape shape;
+  std::optional<Shape> shape;
   bool allow_non_finite = false;
 };
 

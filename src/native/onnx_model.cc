@@ -18,6 +18,7 @@ namespace fs = std::filesystem;
 constexpr std::uint64_t kWarmUpBytesMax = 64 << 20;  // Of one input.
 // JSON takes long to read; beyond this, a request has another form.
 constexpr std::uint64_t kJsonElementsMax = 65536;
+constexpr std::size_t kFoundCharactersMax = 200;
 
 // The manifest of a model file; the default where there is none.
 Result<models::Manifest> ReadManifest(const fs::path& file) {
@@ -43,30 +44,44 @@ std::string NameOf(const models::Manifest& manifest, const fs::path& file) {
   return stem;
 }
 
-// A manifest that names other tensors than the model is of no use.
-std::optional<ExecutorError> CheckNames(const fs::path& file, const char* kind,
-                                        const std::vector<models::TensorSpec>& specs,
-                                        const std::vector<OnnxSession::Node>& nodes) {
+// A manifest that says other things than the model is of no use.
+std::optional<ExecutorError> CheckManifest(const fs::path& file, const std::string& kind,
+                                           const std::vector<models::TensorSpec>& specs,
+                                           const std::vector<OnnxSession::Node>& nodes) {
+  const auto contradiction = [&](std::string field, std::string expected, std::string found) {
+    return ExecutorError{.code = ErrorCode::kInvalidModel,
+                         .message = base::StrCat("the ", kind, " of ", file.filename().native(),
+                                                 " are not those of its manifest"),
+                         .field = std::move(field),
+                         .expected = std::move(expected),
+                         .found = std::move(found),
+                         .path = file.native()};
+  };
+  if (specs.empty()) return std::nullopt;
   std::set<std::string_view> wanted, found;
   std::vector<std::string_view> wanted_names, found_names;
-  for (const auto& spec : specs) wanted_names.push_back(spec.name);
-  for (const auto& node : nodes) found_names.push_back(node.name);
-  wanted.insert(wanted_names.begin(), wanted_names.end());
-  found.insert(found_names.begin(), found_names.end());
-  if (specs.empty() || wanted == found) return std::nullopt;
-  return ExecutorError{.code = ErrorCode::kInvalidModel,
-                       .message = base::StrCat("the ", kind, " of ", file.filename().native(),
-                                               " are not those of its manifest"),
-                       .field = kind,
-                       .expected = JoinNames(wanted_names),
-                       .found = JoinNames(found_names),
-                       .path = file.native()};
+  for (const auto& spec : specs) wanted_names.push_back(*wanted.insert(spec.name).first);
+  for (const auto& node : nodes) found_names.push_back(*found.insert(node.name).first);
+  if (wanted != found) return contradiction(kind, JoinNames(wanted_names), JoinNames(found_names));
+  for (const models::TensorSpec& spec : specs) {
+    const auto node = std::find_if(nodes.begin(), nodes.end(),
+                                   [&](const auto& one) { return one.name == spec.name; });
+    const std::string field = base::StrCat(kind, ".", spec.name);
+    if (!spec.datatype.empty() && spec.datatype != Name(node->datatype)) {
+      return contradiction(field + ".datatype", spec.datatype, std::string(Name(node->datatype)));
+    }
+    if (spec.shape && node->shape && !ShapesFit(*spec.shape, *node->shape)) {
+      return contradiction(field + ".shape", ShapeText(*spec.shape), ShapeText(*node->shape));
+    }
+  }
+  return std::nullopt;
 }
 
 // Zeros or empty texts; nothing when there would be too many.
 std::optional<Tensor> MadeUp(const InputSpec& spec) {
-  Tensor tensor{.name = spec.name, .datatype = spec.datatype, .shape = spec.shape};
-  for (std::int64_t& dimension : tensor.shape) dimension = std::max<std::int64_t>(dimension, 1);
+  if (!spec.shape) return std::nullopt;
+  Tensor tensor{.name = spec.name, .datatype = spec.datatype, .shape = *spec.shape};
+  for (std::int64_t& dimension : tensor.shape) dimension = dimension < 0 ? 1 : dimension;
   const std::size_t size = std::max<std::size_t>(1, SizeOf(spec.datatype));
   const auto count = CountElements(tensor.shape, kWarmUpBytesMax / size);
   if (!count) return std::nullopt;
@@ -109,8 +124,10 @@ Result<OnnxModel> OnnxModel::Load(const OnnxRuntime& runtime, const fs::path& fi
 }
 
 std::optional<ExecutorError> OnnxModel::Agree(const fs::path& file) {
-  if (auto error = CheckNames(file, "inputs", manifest_.inputs, session_.inputs())) return error;
-  if (auto error = CheckNames(file, "outputs", manifest_.outputs, session_.outputs())) {
+  if (auto error = CheckManifest(file, "inputs", manifest_.inputs, session_.inputs())) {
+    return error;
+  }
+  if (auto error = CheckManifest(file, "outputs", manifest_.outputs, session_.outputs())) {
     return error;
   }
   for (const OnnxSession::Node& node : session_.inputs()) {
@@ -118,7 +135,7 @@ std::optional<ExecutorError> OnnxModel::Agree(const fs::path& file) {
     for (const models::TensorSpec& declared : manifest_.inputs) {
       if (declared.name != node.name) continue;
       spec.datatype = DatatypeFromName(declared.datatype).value_or(node.datatype);
-      spec.shape = declared.shape.value_or(node.shape);
+      if (declared.shape) spec.shape = declared.shape;
       spec.allow_non_finite = declared.allow_non_finite;
     }
     inputs_.push_back(std::move(spec));
@@ -127,19 +144,68 @@ std::optional<ExecutorError> OnnxModel::Agree(const fs::path& file) {
   return std::nullopt;
 }
 
-Result<OnnxSession::Outputs> OnnxModel::Infer(const std::vector<Tensor>& inputs) const {
-  auto outputs = session_.Run(inputs);
-  if (outputs.ok() || outputs.status().code != ErrorCode::kInvalidModel) return outputs;
-  // An input that fits what is declared is not at fault, one for which nothing was probably is.
-  ExecutorError error = std::move(outputs).status();
-  if (!inputs_.empty()) {
-    error.message = "the model failed on an input that fits its declaration: " + error.message;
-    error.field = "model";
-    return error;
+std::optional<ExecutorError> OnnxModel::Agree(const std::vector<Tensor>& outputs) const {
+  const auto contradiction = [](std::string field, std::string expected, std::string found) {
+    return ExecutorError{.code = ErrorCode::kInvalidModel,
+                         .message = "the model is not what its manifest says: " + field,
+                         .field = field,
+                         .expected = std::move(expected),
+                         .found = std::move(found)};
+  };
+  for (const models::TensorSpec& spec : manifest_.outputs) {
+    for (const Tensor& output : outputs) {
+      if (output.name != spec.name) continue;
+      const std::string field = "outputs." + spec.name;
+      if (!spec.datatype.empty() && spec.datatype != Name(output.datatype)) {
+        return contradiction(field + ".datatype", spec.datatype,
+                             std::string(Name(output.datatype)));
+      }
+      if (spec.shape && !ShapesFit(*spec.shape, output.shape)) {
+        return contradiction(field + ".shape", ShapeText(*spec.shape), ShapeText(output.shape));
+      }
+    }
   }
-  return InvalidInput("the model failed on this input: " + error.message, "inputs",
+  return std::nullopt;
+}
+
+ExecutorError OnnxModel::RunFailure(const std::string& text) const {
+  const std::string found(Head(text, kFoundCharactersMax));
+  if (text.find("index out of range") != text.npos ||
+      text.find("out of data bounds") != text.npos) {
+    std::vector<std::string> whole;
+    for (const InputSpec& input : inputs_) {
+      if (Name(input.datatype).find("INT") != std::string_view::npos) whole.push_back(input.name);
+    }
+    return InvalidInput("an index in the input is out of range: " + text,
+                        whole.size() == 1 ? "inputs." + whole[0] + ".data" : "inputs",
+                        "indices within the model's tables (a model.toml may say which, as "
+                        "minimum and maximum)",
+                        found);
+  }
+  // An input that fits what is declared is not at fault, one for which nothing was probably is.
+  const bool declared = !inputs_.empty() &&
+                        std::all_of(inputs_.begin(), inputs_.end(),
+                                    [](const InputSpec& input) { return input.shape.has_value(); });
+  if (declared) {
+    return {.code = ErrorCode::kInvalidModel,
+            .message = "the model failed on an input that fits its declaration: " + text,
+            .field = "model",
+            .expected = "an answer",
+            .found = found};
+  }
+  return InvalidInput("the model failed on this input: " + text, "inputs",
                       "what the model takes; it declares no complete shape",
                       "an input that it fails on");
+}
+
+Result<OnnxSession::Outputs> OnnxModel::Infer(const std::vector<Tensor>& inputs) const {
+  auto outputs = session_.Run(inputs);
+  if (outputs.ok()) {
+    if (auto error = Agree(outputs->tensors)) return *std::move(error);
+    return outputs;
+  }
+  if (outputs.status().code != ErrorCode::kInvalidModel) return outputs;
+  return RunFailure(outputs.status().message);
 }
 
 Result<Response> OnnxModel::Answer(const Request& request, Measurements& measurements) const {

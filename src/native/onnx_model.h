@@ -34,7 +34,11 @@ class OnnxModel {
   OnnxModel(OnnxSession session, models::Manifest manifest, std::string name)
       : session_(std::move(session)), manifest_(std::move(manifest)), name_(std::move(name)) {}
 
+  // Whether manifest and model agree, before and after a run.
   std::optional<ExecutorError> Agree(const std::filesystem::path& file);
+  std::optional<ExecutorError> Agree(const std::vector<Tensor>& outputs) const;
+  // Who is at fault when the model fails with these words.
+  ExecutorError RunFailure(const std::string& text) const;
   Result<Response> Answer(const Request& request, Measurements& measurements) const;
   Result<OnnxSession::Outputs> Infer(const std::vector<Tensor>& inputs) const;
 

@@ -179,14 +179,15 @@ Result<OnnxSession::Node> OnnxSession::DescribeOne(bool input, std::size_t index
   node.datatype = *datatype;
   std::size_t rank = 0;
   status = runtime_->ToStatus(api.GetDimensionsCount(tensor, &rank));
-  node.shape.resize(rank);
+  Shape shape(rank);
   if (status.ok()) {
-    status = runtime_->ToStatus(api.GetDimensions(tensor, node.shape.data(), rank));
+    status = runtime_->ToStatus(api.GetDimensions(tensor, shape.data(), rank));
   }
   if (!status.ok()) return Internal(status);
-  for (std::int64_t& dimension : node.shape) {
-    if (dimension <= 0) dimension = -1;  // A name, or nothing.
+  for (std::int64_t& dimension : shape) {
+    dimension = std::max<std::int64_t>(dimension, -1);  // A name, or nothing.
   }
+  if (rank > 0) node.shape = std::move(shape);
   return node;
 }
 

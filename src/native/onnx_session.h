@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,11 +14,12 @@ namespace ncn::native {
 // One loaded model. Made in the process that uses it: its threads survive no fork. Not thread-safe.
 class OnnxSession {
  public:
-  // A tensor that a model takes or gives, as it declares it. A dimension of -1 is any.
+  // A tensor that a model takes or gives, as it declares it. A dimension of -1 is any, no shape at
+  // all any rank: of a number without dimensions, ONNX Runtime says the same.
   struct Node {
     std::string name;
     Datatype datatype = Datatype::kFp32;
-    Shape shape;
+    std::optional<Shape> shape;
   };
   // Tensors that refer to memory of ONNX Runtime.
   struct Outputs {

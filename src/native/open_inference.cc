@@ -192,7 +192,13 @@ void AppendOutput(const Tensor& tensor, const std::vector<std::string>* labels, 
 }  // namespace
 
 Result<Question> DecodeOpenInference(std::string_view text) {
-  ASSIGN_OR_RETURN(const JsonValue body, ParseJson(text));
+  const auto parsed = ParseJson(text);
+  if (!parsed.ok()) {
+    // Tensors' bytes may follow the JSON.
+    const bool binary = text.find("\"binary_data_size\"") != std::string_view::npos;
+    return binary ? Unknown("parameters") : parsed.status();
+  }
+  const JsonValue& body = *parsed;
   if (!body.is(Kind::kObject)) {
     return InvalidInput("the request is not an object", "", R"({"inputs": [...]})",
                         std::string(body.Describe()));

@@ -25,7 +25,6 @@ struct Row {
   Datatype datatype;
 };
 
-// In the order in which a file has its tensors.
 constexpr std::array<Row, 12> kRows = {{{"U64", Datatype::kUint64},
                                         {"I64", Datatype::kInt64},
                                         {"F64", Datatype::kFp64},
@@ -38,13 +37,12 @@ constexpr std::array<Row, 12> kRows = {{{"U64", Datatype::kUint64},
                                         {"I8", Datatype::kInt8},
                                         {"U8", Datatype::kUint8},
                                         {"BOOL", Datatype::kBool}}};
-// Those that the format has and numpy has not.
+// Those that only the generic executor reads.
 constexpr std::array<std::string_view, 3> kForeign = {"BF16", "F8_E4M3", "F8_E5M2"};
 
-std::size_t OrderOf(Datatype datatype) {
-  const auto row = std::find_if(kRows.begin(), kRows.end(),
-                                [&](const Row& r) { return r.datatype == datatype; });
-  return static_cast<std::size_t>(row - kRows.begin());
+const Row& RowOf(Datatype datatype) {
+  return *std::find_if(kRows.begin(), kRows.end(),
+                       [&](const Row& row) { return row.datatype == datatype; });
 }
 
 // `what` in the words of the safetensors library.
@@ -77,8 +75,9 @@ Result<Entry> ReadEntry(const JsonValue::Member& member) {
     if (std::find(kForeign.begin(), kForeign.end(), dtype->text()) == kForeign.end()) {
       return BadHeader();
     }
-    return InvalidInput("the safetensors file holds a datatype that cannot be read", "",
-                        DatatypeNames(), "'" + dtype->text() + "'");
+    return ExecutorError{.code = ErrorCode::kUnsupportedModel,
+                         .message = "the native executor does not read all of this request",
+                         .field = "inputs." + std::string(Head(name, 80)) + ".datatype"};
   }
   Entry entry;
   entry.tensor.name = name;
@@ -174,12 +173,7 @@ Result<Question> DecodeSafetensors(std::string_view file) {
 
 Result<std::string> EncodeSafetensors(const std::vector<const Tensor*>& outputs,
                                       const AnswerNames& names) {
-  // The widest first, so that every element is aligned.
-  std::vector<const Tensor*> sorted = outputs;
-  std::stable_sort(sorted.begin(), sorted.end(), [](const Tensor* a, const Tensor* b) {
-    return SizeOf(a->datatype) > SizeOf(b->datatype);
-  });
-  nlohmann::ordered_json header = nlohmann::ordered_json::object();
+  nlohmann::ordered_json header = {{kMetadata, nlohmann::ordered_json::object()}};
   for (const auto& [key, value] :
        {std::pair("model_name", &names.model_name),
         std::pair("model_version", &names.model_version), std::pair("id", &names.identifier)}) {
@@ -192,9 +186,13 @@ Result<std::string> EncodeSafetensors(const std::vector<const Tensor*>& outputs,
                           "outputs." + tensor->name, "numbers, or accept application/json",
                           std::string(Name(tensor->datatype)));
     }
-    header[tensor->name] = {{"dtype", kRows[OrderOf(tensor->datatype)].name},
-                            {"shape", tensor->shape}};
+    header[tensor->name] = {{"dtype", RowOf(tensor->datatype).name}, {"shape", tensor->shape}};
   }
+  // The widest first, so that every element is aligned.
+  std::vector<const Tensor*> sorted = outputs;
+  std::stable_sort(sorted.begin(), sorted.end(), [](const Tensor* a, const Tensor* b) {
+    return SizeOf(a->datatype) > SizeOf(b->datatype);
+  });
   std::uint64_t at = 0;
   for (const Tensor* tensor : sorted) {
     header[tensor->name]["data_offsets"] = {at, at + tensor->bytes.size()};

@@ -1,5 +1,6 @@
 #include "native/tensor.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -93,6 +94,11 @@ std::string ShapeText(const Shape& shape) {
     text += dimension < 0 ? "any" : std::to_string(dimension);
   }
   return text + "]";
+}
+
+bool ShapesFit(const Shape& wanted, const Shape& found) {
+  return std::equal(wanted.begin(), wanted.end(), found.begin(), found.end(),
+                    [](std::int64_t a, std::int64_t b) { return a == b || a == -1 || b == -1; });
 }
 
 char* Tensor::Allocate(std::size_t size) {

@@ -43,6 +43,8 @@ using Shape = std::vector<std::int64_t>;
 std::optional<std::uint64_t> CountElements(const Shape& shape, std::uint64_t max);
 // "[any, 3]" for {-1, 3}.
 std::string ShapeText(const Shape& shape);
+// Whether a shape is one that was declared; -1 is any, on either side.
+bool ShapesFit(const Shape& wanted, const Shape& found);
 
 // A tensor, dense and in row-major order. Movable; its bytes stay where they are.
 struct Tensor {

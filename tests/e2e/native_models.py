@@ -180,6 +180,31 @@ def add_arithmetic(models: Models) -> None:
     models.ask("arithmetic", b"\x05\0\0\0\0\0\0\0{}", SAFETENSORS)
 
 
+def add_declarations(models: Models) -> None:
+    """What only a run can tell: indices, ranks, and what a manifest says of outputs."""
+    table = numpy_helper.from_array(np.arange(4, dtype=np.float32), "t")
+    node = helper.make_node("Gather", ["t", "x"], ["y"])
+    ins, outs = value("x", TensorProto.INT64, ["n"]), value(
+        "y", TensorProto.FLOAT, None
+    )
+    models.add("table", helper.make_graph([node], "g", [ins], [outs], [table]))
+    for index in (3, 4):
+        models.ask("table", request(tensor("x", "INT64", [1], [index])), JSON)
+    node = helper.make_node("Identity", ["x"], ["y"])
+    ins, outs = value("x", TensorProto.FLOAT, None), value("y", TensorProto.FLOAT, None)
+    manifest = '[[outputs]]\nname = "y"\nshape = [2, -1]\n'
+    models.add("any_rank", helper.make_graph([node], "g", [ins], [outs]), manifest)
+    for shape in ([2, 1], [1, 2], [2]):
+        models.ask("any_rank", request(tensor("x", "FP32", shape, [1, 2])), JSON)
+    models.ask("any_rank", request(tensor("x", "FP32", [2, 0], [])), JSON)
+    models.add(
+        "wrong_manifest",
+        helper.make_graph([node], "g", [ins], [outs]),
+        '[[inputs]]\nname = "x"\ndatatype = "INT8"\n',
+    )
+    models.ask("wrong_manifest", request(tensor("x", "INT8", [1], [1])), JSON)
+
+
 def add_unsupported(models: Models) -> None:
     """A sequence, which neither executor can give away; and an operator of nobody's."""
     node = helper.make_node("SequenceConstruct", ["x"], ["y"])
@@ -206,6 +231,7 @@ def main() -> None:
     add_identities(models)
     add_texts(models)
     add_arithmetic(models)
+    add_declarations(models)
     add_unsupported(models)
     add_picture(models)
     models.finish()
