@@ -1,6 +1,7 @@
 // compute_node: dials a gateway, runs its requests in sandboxes, returns signed results.
 
 #include <signal.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -58,9 +59,15 @@ inference::ExecutionLimits LimitsOf(const NodeConfig& config) {
   return limits;
 }
 
+// One for each core, but no more than memory has room for when all use what they may.
 std::uint32_t SlotsOf(const NodeConfig& config) {
-  return config.execution_slots > 0 ? config.execution_slots
-                                    : std::max(1u, std::thread::hardware_concurrency());
+  if (config.execution_slots > 0) return config.execution_slots;
+  const std::uint64_t memory_mb = static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
+                                      static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) >>
+                                  20;
+  const std::uint64_t room = memory_mb / std::max(1u, config.memory_mb_max);
+  return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(std::thread::hardware_concurrency(),
+                                                              1, std::max<std::uint64_t>(room, 1)));
 }
 
 std::uint32_t ThreadsOf(const NodeConfig& config) {

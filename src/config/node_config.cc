@@ -143,7 +143,7 @@ void AddFurtherOptions(CLI::App& app, NodeConfig& config) {
       ->envname("RUNTIME_IMAGE")
       ->capture_default_str();
   app.add_option("--execution-slots", config.execution_slots,
-                 "Requests executed at once; 0 means one per core")
+                 "Requests executed at once; 0 means one per core, as far as memory goes")
       ->envname("EXECUTION_SLOTS")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();

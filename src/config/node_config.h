@@ -36,7 +36,7 @@ struct NodeConfig {
 
   std::filesystem::path state_dir;
   std::filesystem::path runtime_image;
-  std::uint32_t execution_slots = 0;  // 0: one per core.
+  std::uint32_t execution_slots = 0;  // 0: one per core, as far as memory goes.
   std::uint32_t queue_depth = 64;
   std::uint32_t threads_per_request = 0;            // 0: the cores shared out among the slots.
   std::string isolation = "request";                // request, tenant, cold.
