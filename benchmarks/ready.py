@@ -6,7 +6,7 @@ In one run, on the same inputs, taking turns:
     worker        a Python process that holds the model and answers on a socket
     plain         a new process of generic_model_executor.py for each request
     bwrap         the same in bubblewrap
-    http          FastAPI and uvicorn, where the image or --http-packages has them
+    http          FastAPI and uvicorn, of Debian packages unpacked beside the image
     ours-request  the node: a sandbox of its own for each request
     ours-tenant   the node: a sandbox for all requests of one tenant
     ours-cold     the node: nothing is ready
