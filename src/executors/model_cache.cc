@@ -31,7 +31,7 @@ struct Memory {
   std::uint64_t private_bytes = 0;
 };
 
-Memory MemoryOf(int pid) {
+Memory Measure(int pid) {
   const auto text = base::ReadFile(base::StrCat("/proc/", pid, "/smaps_rollup"), 1 << 16);
   if (!text.ok()) return {};
   const auto bytes = [&](std::string_view key) {
@@ -101,14 +101,19 @@ std::uint32_t ModelCache::Wanted(const Pool& pool) const {
   return std::min(std::max(ahead, pool.waiting), options_.children_max);
 }
 
+std::uint64_t ModelCache::MemoryOf(const Pool& pool) {
+  return pool.ready.empty() ? 0 : pool.shared_bytes + pool.ready.size() * pool.private_bytes;
+}
+
 std::uint32_t ModelCache::UnusedIn(const Pool& pool) {
   return static_cast<std::uint32_t>(std::count_if(pool.ready.begin(), pool.ready.end(),
                                                   [](const Ready& r) { return r.tenant.empty(); }));
 }
 
 std::uint32_t ModelCache::Affordable(const Pool& pool) const {
-  if (pool.memory_bytes == 0) return options_.children_max;
-  const std::uint64_t many = options_.memory_bytes / pool.memory_bytes;
+  if (pool.private_bytes == 0) return options_.children_max;
+  const std::uint64_t shared = std::min(pool.shared_bytes, options_.memory_bytes);
+  const std::uint64_t many = (options_.memory_bytes - shared) / pool.private_bytes;
   return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(many, 1, options_.children_max));
 }
 
@@ -226,7 +231,7 @@ void ModelCache::Return(std::unique_ptr<ReadyChild> child, const Recipe& recipe,
   Stir();
   Want(pool);
   if (again && pool.ready.size() < Affordable(pool)) {
-    pool.ready.push_front({std::move(child), tenant, pool.memory_bytes});
+    pool.ready.push_front({std::move(child), tenant});
     KeepToBudget(pool);
     if (pool.waiting > 0) changed_.notify_all();  // Waking builders for nothing costs more.
   } else {
@@ -245,7 +250,7 @@ void ModelCache::KeepToBudget(Pool& spared) {
   const auto memory = [&] {
     std::uint64_t sum = 0;
     for (const auto& [key, pool] : pools_) {
-      for (const Ready& ready : pool.ready) sum += ready.memory_bytes;
+      sum += MemoryOf(pool);
     }
     return sum;
   };
@@ -308,7 +313,7 @@ void ModelCache::Make(Pool& pool, std::unique_lock<std::mutex>& lock, const std:
   auto made = recipe.make(how, stop);
   const auto taken = clock_.SteadyNow() - began;
   auto* child = made.ok() ? std::get_if<std::unique_ptr<ReadyChild>>(&*made) : nullptr;
-  const Memory memory = child != nullptr && !measured ? MemoryOf((*child)->pid()) : Memory();
+  const Memory memory = child != nullptr && !measured ? Measure((*child)->pid()) : Memory();
   lock.lock();
   --pool.loading;
   ++pool.generation;
@@ -331,9 +336,11 @@ void ModelCache::Make(Pool& pool, std::unique_lock<std::mutex>& lock, const std:
     pool.failure.reset();
     pool.load_time = taken;
     pool.sound = true;
-    pool.memory_bytes = std::max(pool.memory_bytes, memory.proportional_bytes);
+    pool.shared_bytes =
+        std::max(pool.shared_bytes, memory.proportional_bytes -
+                                        std::min(memory.proportional_bytes, memory.private_bytes));
     pool.private_bytes = std::max(pool.private_bytes, memory.private_bytes);
-    pool.ready.push_back({std::move(*child), "", pool.memory_bytes});
+    pool.ready.push_back({std::move(*child), ""});
     KeepToBudget(pool);
   }
   changed_.notify_all();
@@ -409,7 +416,7 @@ std::vector<CacheEntry> ModelCache::Entries() const {
                                                            now - pool.loading_since)
                                                      : milliseconds(0),
                      .pinned = options_.pinned.contains(pool.recipe.model)};
-    for (const Ready& ready : pool.ready) entry.memory_bytes += ready.memory_bytes;
+    entry.memory_bytes = MemoryOf(pool);
     if (IsUnsupported(pool)) entry.reason = (*pool.failure)->message;
     if (entry.state == CacheState::kQuarantined) {
       entry.reason = pool.failure->ok() ? (*pool.failure)->message

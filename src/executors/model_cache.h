@@ -34,7 +34,7 @@ struct CacheEntry {
   std::uint32_t ready = 0;
   std::uint32_t loading = 0;
   std::uint32_t busy = 0;                    // Lent to requests.
-  std::uint64_t memory_bytes = 0;            // Proportional set size of the ready ones.
+  std::uint64_t memory_bytes = 0;            // Of the ready ones, what they share counted once.
   std::uint64_t private_bytes = 0;           // Of one of them, shared with nobody.
   std::chrono::milliseconds load_time{0};    // Of the last one.
   std::chrono::milliseconds loading_for{0};  // The first of those that load.
@@ -93,7 +93,6 @@ class ModelCache {
   struct Ready {
     std::unique_ptr<ReadyChild> child;
     std::string tenant;  // Empty: nobody has used it.
-    std::uint64_t memory_bytes = 0;
   };
   using PoolKey = std::pair<std::string, std::string>;  // Model and executor.
   struct Doomed {
@@ -113,7 +112,9 @@ class ModelCache {
     std::chrono::steady_clock::duration load_time{0};
     base::SteadyTime loading_since;  // The first of those that load.
     bool sound = false;              // Its file has been loaded before, and its weights looked at.
-    std::uint64_t memory_bytes = 0;  // Of one child, measured when the first was ready.
+    // Of one child, measured when the first was ready: what it shares, as its part of that was
+    // then, and what is its own.
+    std::uint64_t shared_bytes = 0;
     std::uint64_t private_bytes = 0;
     int failures = 0;  // In a row.
     base::SteadyTime retry_at;
@@ -135,6 +136,7 @@ class ModelCache {
   static bool Missing(const Pool& pool);
   bool Urgent() const;
   std::uint32_t Wanted(const Pool& pool) const;
+  static std::uint64_t MemoryOf(const Pool& pool);
   static std::uint32_t UnusedIn(const Pool& pool);
   std::uint32_t Affordable(const Pool& pool) const;  // At least one, whatever it takes.
   double AskedDuringLoad(const Pool& pool) const;    // Requests, as of late.
