@@ -115,7 +115,7 @@ void StartZygotes(const models::ModelStore& store, const executors::ExecutorSele
     const auto model = store.Find(id);
     const auto candidates = model.ok() ? selector.Candidates(**model) : model.status();
     if (!candidates.ok()) continue;
-    const auto zygote = zygotes.Get(executors::FrameworkFor(candidates->front(), (*model)->format));
+    const auto zygote = zygotes.Get(executors::FrameworkFor(candidates->front(), **model));
     if (!zygote.ok()) {
       base::Log("executors").warn("no ready sandboxes: {}", std::string(zygote.status().message()));
       return;

@@ -88,8 +88,8 @@ absl::StatusOr<Recipe> ReadyScriptRunner::MakeRecipe(const models::Model& model,
                 .version = std::move(version),
                 .policy_hash = policy.Hash(),
                 .make = [this, policy = std::move(policy), order = std::move(order),
-                         framework = FrameworkFor(executor, model.format)](
-                            Preparation preparation, std::stop_token stop) mutable
+                         framework = FrameworkFor(executor, model)](Preparation preparation,
+                                                                    std::stop_token stop) mutable
                 -> absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> {
                   auto started = zygotes_.Get(framework);
                   // One that has just died is back sooner than a cold start is done.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/files.h"
 #include "base/logging.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
@@ -20,18 +21,31 @@ constexpr milliseconds kPauseMax{30'000};
 constexpr std::chrono::seconds kSound{3};
 constexpr std::uint32_t kProcessesMax = 4096;
 constexpr std::uint64_t kMemoryBytes = 4ULL << 30;  // A framework's, whatever a request may have.
+constexpr std::size_t kScriptBytesMax = 1 << 20;
+// A word too many costs a script some memory, one too few an import for each request.
+constexpr std::array<const char*, 5> kFrameworkWords = {"torch", "onnx", "safetensors",
+                                                        "transformers", "backends"};
 constexpr std::chrono::hours kForEver(24 * 365 * 10);
 
 }  // namespace
 
 std::string_view Name(Framework framework) {
-  constexpr std::array<std::string_view, 3> kNames = {"torch", "onnxruntime", "native"};
+  constexpr std::array<std::string_view, 4> kNames = {"torch", "onnxruntime", "native", "plain"};
   return kNames[static_cast<std::size_t>(framework)];
 }
 
-Framework FrameworkFor(const Executor& executor, models::ModelFormat format) {
+Framework FrameworkFor(const Executor& executor, const models::Model& model) {
   if (executor.native()) return Framework::kNative;
-  return format == models::ModelFormat::kOnnx ? Framework::kOnnxRuntime : Framework::kTorch;
+  if (executor.inside_path.rfind(base::StrCat(kModelInside, "/"), 0) == 0) {
+    const auto script =
+        base::ReadFile(model.root / model.manifest.executor_script, kScriptBytesMax);
+    const bool plain = script.ok() && std::none_of(kFrameworkWords.begin(), kFrameworkWords.end(),
+                                                   [&](const char* word) {
+                                                     return script->find(word) != std::string::npos;
+                                                   });
+    if (plain) return Framework::kPlain;
+  }
+  return model.format == models::ModelFormat::kOnnx ? Framework::kOnnxRuntime : Framework::kTorch;
 }
 
 Zygotes::Zygotes(sandbox::Sandbox& sandbox, RuntimeEnvironment environment, Options options,

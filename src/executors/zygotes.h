@@ -18,11 +18,13 @@
 namespace ncn::executors {
 
 // What a zygote has loaded before it forks. Not together: torch and onnxruntime of one process get
-// into each other's way. kNative is the native executor's, the others are Python's.
-enum class Framework { kTorch, kOnnxRuntime, kNative };
+// into each other's way. kNative is the native executor's, the others are Python's; kPlain is for
+// scripts that bring what they need.
+enum class Framework { kTorch, kOnnxRuntime, kNative, kPlain };
 std::string_view Name(Framework framework);
-// The one for an executor of models of this format.
-Framework FrameworkFor(const Executor& executor, models::ModelFormat format);
+// The one for an executor of this model. A script of the model's own that speaks of no framework
+// has no use for one.
+Framework FrameworkFor(const Executor& executor, const models::Model& model);
 
 // The node's zygotes, one for each framework: started, and started again when one dies, with a
 // pause that doubles. Thread-safe.
@@ -58,7 +60,7 @@ class Zygotes {
   const RuntimeEnvironment environment_;
   const Options options_;
   const base::Clock& clock_;
-  std::array<base::Synchronized<Slot>, 3> slots_;  // By framework.
+  std::array<base::Synchronized<Slot>, 4> slots_;  // By framework.
 };
 
 }  // namespace ncn::executors
