@@ -1,9 +1,10 @@
 // Tensors in JSON, for the Python executors: what takes Python longest about a small request. In
 // this library because every ready child has it in its memory already.
 
+#include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <string>
 
 #include "native/json_writer.h"
@@ -75,13 +76,12 @@ extern "C" __attribute__((visibility("default"))) char* ncn_json_tensors(const c
     bytes += tensor.bytes;
     Align(bytes);
   }
-  auto* const copy = static_cast<char*>(std::malloc(bytes.size()));
-  if (copy == nullptr) return nullptr;
-  std::memcpy(copy, bytes.data(), bytes.size());
+  auto copy = std::make_unique_for_overwrite<char[]>(bytes.size());
+  std::copy(bytes.begin(), bytes.end(), copy.get());
   *size = bytes.size();
-  return copy;
+  return copy.release();
 }
 
 extern "C" __attribute__((visibility("default"))) void ncn_json_tensors_free(char* memory) {
-  std::free(memory);
+  const std::unique_ptr<char[]> freed(memory);
 }

@@ -9,6 +9,9 @@ namespace fs = std::filesystem;
 namespace {
 
 class ExecutorSelectorTest : public testing::Test {
+ public:
+  ~ExecutorSelectorTest() override { fs::remove_all(root_); }
+
  protected:
   ExecutorSelectorTest() {
     root_ = fs::path(testing::TempDir()) /
@@ -18,7 +21,6 @@ class ExecutorSelectorTest : public testing::Test {
     fs::create_directories(root_ / "model");
     Write("executors/generic_model_executor.py", "generic");
   }
-  ~ExecutorSelectorTest() override { fs::remove_all(root_); }
 
   void Write(const char* name, const char* text) { std::ofstream(root_ / name) << text; }
   ExecutorSelector Selector() const { return *ExecutorSelector::Create(root_ / "executors"); }

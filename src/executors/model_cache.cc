@@ -362,21 +362,19 @@ void ModelCache::Build(std::stop_token stop) {
       if (Missing(pool) && !Missing(*chosen)) chosen = &pool;
     }
     const base::SteadyTime calm = std::min(last_stir_ + kLull, burst_since_ + kBurstMax);
-    if (doomed_.size() > kDoomedMax) {
-      Bury(lock);
-    } else if (chosen != nullptr && Missing(*chosen)) {
-      Make(*chosen, lock, stop);
-    } else if (chosen == nullptr && doomed_.empty()) {
+    const bool must_bury = doomed_.size() > kDoomedMax;
+    const bool must_make = chosen != nullptr && Missing(*chosen);
+    if (chosen == nullptr && doomed_.empty()) {
       changed_.wait_until(lock, stop, next_sweep, [&] {
         return !doomed_.empty() || std::any_of(pools_.begin(), pools_.end(), [](const auto& entry) {
           return entry.second.to_load > 0;
         });
       });
-    } else if (clock_.SteadyNow() < calm) {
+    } else if (!must_bury && !must_make && clock_.SteadyNow() < calm) {
       ++watching_;
       changed_.wait_until(lock, stop, std::min(calm, next_sweep), [&] { return Urgent(); });
       --watching_;
-    } else if (!doomed_.empty()) {
+    } else if (must_bury || (!must_make && !doomed_.empty())) {
       Bury(lock);
     } else {
       Make(*chosen, lock, stop);

@@ -10,6 +10,9 @@ namespace ncn::executors {
 namespace {
 
 class FrameworkForTest : public ::testing::Test {
+ public:
+  ~FrameworkForTest() override { std::filesystem::remove_all(model_.root); }
+
  protected:
   FrameworkForTest() {
     std::string name = ::testing::TempDir() + "framework.XXXXXX";
@@ -17,7 +20,6 @@ class FrameworkForTest : public ::testing::Test {
     model_.root = name;
     model_.manifest.executor_script = "own.py";
   }
-  ~FrameworkForTest() override { std::filesystem::remove_all(model_.root); }
 
   Framework For(const Executor& executor, models::ModelFormat format,
                 const std::string& script = "") {
