@@ -496,9 +496,7 @@ def targets(figures: dict[str, Any]) -> list[dict[str, Any]]:
         timed = model["contenders"]
         for level in ("ours-request", "ours-tenant"):
             if level in timed and "worker" in timed:
-                ours, worker = (
-                    timed[one]["first_p50_ms"] for one in (level, "worker")
-                )
+                ours, worker = (timed[one]["first_p50_ms"] for one in (level, "worker"))
                 if is_mlp:
                     what = f"{level} - worker, ms"
                     judge(name, what, ours - worker, -math.inf, 0.3)

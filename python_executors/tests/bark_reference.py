@@ -7,7 +7,7 @@ the likeliest token is taken each time.
 from typing import Any
 
 import numpy as np
-from scipy.special import erf  # type: ignore[import]
+from scipy.special import erf
 
 Array = Any
 
