@@ -308,7 +308,7 @@ def page(figures: dict[str, Any], charts: dict[str, str], explanation: str) -> s
         + "\nWhere the CPU milliseconds of a request with a sandbox of its own go, "
         "under load. `load`, `first call` and `process` (page faults of the fork, the "
         "end of its address space) are those of processes without walls, as many at a "
-        "time; `rest` is what `all` has more: namespaces, mounts, verification, warm-up "
+        "time; `rest` is what `all` has more: namespaces, mounts, checks, warm-up "
         "calls while there was time for them, the node. The worker pays the "
         "`second call` alone.\n\n"
         + in_markdown(rows_of_steps(figures))
