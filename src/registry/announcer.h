@@ -24,7 +24,7 @@ struct AnnouncementState {
 };
 
 struct AnnouncerOptions {
-  std::chrono::milliseconds retry_min{500};  // Doubles while a registry is away,
+  std::chrono::milliseconds retry_min{500};    // Doubles while a registry is away,
   std::chrono::milliseconds retry_max{60000};  // up to this; each wait is shortened at random.
 };
 

@@ -24,10 +24,10 @@ struct DiscoveredNode {
 
 // Which participants are wanted.
 struct NodeQuery {
-  std::uint32_t subnet_id = 0;  // 0: of any.
-  std::string model;            // Empty: whatever they execute.
+  std::uint32_t subnet_id = 0;   // 0: of any.
+  std::string model;             // Empty: whatever they execute.
   std::optional<NodeRole> role;  // Empty: any.
-  std::uint32_t limit = 0;  // 0: the registry's own.
+  std::uint32_t limit = 0;       // 0: the registry's own.
 };
 
 }  // namespace ncn::wire
