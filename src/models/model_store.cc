@@ -201,6 +201,9 @@ absl::StatusOr<std::shared_ptr<const Model>> ModelStore::Find(const inference::M
   return Look(id, *folder, EntriesOf(*folder, id));
 }
 
+void ModelStore::Learn(const FileIdentity&, const std::string&) {}
+bool ModelStore::InUse(const std::string&) const { return false; }
+
 absl::StatusOr<base::UniqueFd> ModelStore::Open(const Model& model) const {
   ASSIGN_OR_RETURN(const FolderFd folder, FolderFd::Open(folder_));
   const std::string path =

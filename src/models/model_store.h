@@ -73,6 +73,13 @@ class ModelStore {
   // into the file in place.
   absl::StatusOr<base::UniqueFd> Open(const Model& model) const;
 
+  // Takes the SHA-256 of a file from somebody who has just computed it, so that it is not read
+  // again.
+  void Learn(const FileIdentity& identity, const std::string& sha256);
+
+  // Whether a version of a model is in use.
+  bool InUse(const std::string& tree_sha256) const;
+
  private:
   struct Listing;
   class Cache;
