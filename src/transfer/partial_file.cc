@@ -14,6 +14,7 @@
 #include "base/files.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "transfer/disk.h"
 #include "transfer/resume_record.h"
 
 namespace ncn::transfer {
@@ -37,12 +38,6 @@ std::string BootId() {
   return *std::move(id);
 }
 
-absl::Status WriteStatus(int error, std::string_view what) {
-  // A quota and a limit on the size of files are full disks, too.
-  if (error == EDQUOT || error == EFBIG) error = ENOSPC;
-  return base::ErrnoStatus(error, what);
-}
-
 absl::Status WriteAt(int fd, std::uint64_t offset, std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t written = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
@@ -52,12 +47,6 @@ absl::Status WriteAt(int fd, std::uint64_t offset, std::string_view bytes) {
     offset += static_cast<std::uint64_t>(written);
   }
   return absl::OkStatus();
-}
-
-absl::Status SyncFolder(const std::filesystem::path& folder) {
-  const base::UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (fd.valid() && ::fsync(fd.get()) == 0) return absl::OkStatus();
-  return base::ErrnoStatus(errno, folder.native());
 }
 
 // Empty while somebody else has the lock.
@@ -182,6 +171,12 @@ ByteRanges PartialFile::present() const {
 std::uint64_t PartialFile::present_bytes() const {
   std::lock_guard lock(mutex_);
   return present_.size_bytes();
+}
+
+std::uint64_t PartialFile::unreserved_bytes() const {
+  struct stat info;
+  if (::fstat(fd_.get(), &info) != 0) return size_bytes_;
+  return size_bytes_ - std::min(size_bytes_, AllocatedBytes(info));
 }
 
 std::uint64_t PartialFile::WaitForPrefix(std::uint64_t offset, std::stop_token stop) {

@@ -44,10 +44,14 @@ class PartialFile {
 
   ByteRanges present() const;
   std::uint64_t present_bytes() const;
+  // What the disk has not set aside yet.
+  std::uint64_t unreserved_bytes() const;
   // Waits until more than `offset` bytes from the begin on are there without a gap, and returns how
   // many; or until `stop` is requested.
   std::uint64_t WaitForPrefix(std::uint64_t offset, std::stop_token stop);
   int fd() const { return fd_.get(); }
+  // A name beside the partial file that its lock covers, for a copy in the making.
+  std::string CopyPath() const { return PathOf(".copy"); }
 
   // Syncs what is there and records it, if there is enough new or enough time has passed.
   absl::Status SyncIfDue(std::chrono::steady_clock::time_point now);
