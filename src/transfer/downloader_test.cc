@@ -1,0 +1,462 @@
+#include "transfer/downloader.h"
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "base/files.h"
+#include "base/sha256.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "transfer/resume_record.h"
+#include "transfer/testing_download.h"
+#include "transfer/testing_server.h"
+
+namespace ncn::transfer {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+class DownloaderTest : public DownloadFixture {};
+
+TEST_F(DownloaderTest, FetchesASmallFileWithOneRequest) {
+  const std::string body = Body(1000);
+  TestServer server(
+      [&](const auto& request, auto& connection) { ServeRanges(body, request, connection); });
+  const absl::Status status = Fetch(body, {server.Url("/f")});
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(Target(), body);
+  ASSERT_THAT(server.requests(), SizeIs(1));
+  EXPECT_FALSE(server.requests()[0].range());
+  EXPECT_THAT(Staged(), IsEmpty());
+  struct stat info;
+  ASSERT_EQ(::stat(TargetPath().c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0644U);
+}
+
+TEST_F(DownloaderTest, FetchesALargeFileInRangesThatTogetherAreTheFileOnce) {
+  const std::string body = Body(20 << 20);
+  TestServer server(
+      [&](const auto& request, auto& connection) { ServeRanges(body, request, connection); });
+  const absl::Status status = Fetch(body, {server.Url("/f")});
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(Target(), body);
+  EXPECT_GT(server.requests().size(), 2U);
+  const TransferProgress progress = board_.Read();
+  EXPECT_EQ(progress.files[0].fetched_bytes, body.size());
+  EXPECT_EQ(progress.files[0].present_bytes, body.size());
+  EXPECT_EQ(progress.files[0].state, FileState::kDone);
+  EXPECT_EQ(progress.files[0].retries, 0);
+}
+
+TEST_F(DownloaderTest, FetchesAnEmptyFileWithoutAskingAnybody) {
+  const absl::Status status = Fetch("", {});
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(Target(), "");
+}
+
+TEST_F(DownloaderTest, StreamsFromAServerWithoutRanges) {
+  const std::string body = Body(10 << 20);
+  TestServer server([&](const auto&, auto& connection) { connection.Answer("200 OK", "", body); });
+  const absl::Status status = Fetch(body, {server.Url("/f")});
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(Target(), body);
+}
+
+TEST_F(DownloaderTest, StreamsFromAServerWhoseContentRangeLies) {
+  const std::string body = Body(10 << 20);
+  TestServer server([&](const TestRequest& request, TestConnection& connection) {
+    if (!request.range()) {
+      connection.Answer("200 OK", "", body);
+      return;
+    }
+    // Says that it begins a byte later than it was asked to.
+    connection.Answer("206 Partial Content",
+                      base::StrCat("Content-Range: bytes ", request.range()->begin + 1, "-",
+                                   request.range()->end, "/", body.size(), "\r\n"),
+                      body.substr(request.range()->begin, request.range()->size()));
+  });
+  const absl::Status status = Fetch(body, {server.Url("/f")});
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(Target(), body);
+}
+
+TEST_F(DownloaderTest, RefusesAFileOfAnotherSizeBeforeItIsRead) {
+  const std::string body = Body(10 << 20);
+  TestServer server([&](const auto& request, auto& connection) {
+    ServeRanges(body + "more", request, connection);
+  });
+  const absl::Status status = Fetch(body, {server.Url("/f")});
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr(base::StrCat("has ", body.size() + 4, " bytes, expected ", body.size())));
+  EXPECT_EQ(board_.Read().total.fetched_bytes, 0U);
+}
+
+TEST_F(DownloaderTest, CutsOffAServerThatSendsMoreThanItPromised) {
+  const std::string body = Body(100'000);
+  std::atomic<std::uint64_t> sent = 0;
+  TestServer server([&](const auto&, TestConnection& connection) {
+    connection.Send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+    while (connection.Send(body)) sent += body.size();
+    connection.Close();
+  });
+  const absl::Status status = Fetch(body, {server.Url("/f")});
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("sent more than the 100000 bytes"));
+  EXPECT_FALSE(std::filesystem::exists(TargetPath()));
+}
+
+TEST_F(DownloaderTest, ResumesAfterAServerThatSendsLess) {
+  const std::string body = Body(10 << 20);
+  TestServer server([&](const TestRequest& request, TestConnection& connection) {
+    const ByteRange range = *request.range();
+    connection.Send(base::StrCat("HTTP/1.1 206 Partial Content\r\nContent-Length: ", range.size(),
+                                 "\r\nContent-Range: bytes ", range.begin, "-", range.end - 1, "/",
+                                 body.size(), "\r\n\r\n"));
+    connection.Send(body.substr(range.begin, std::min<std::uint64_t>(range.size(), 2 << 20)));
+    connection.Close();
+  });
+  options_.retries_max = 100;
+  const absl::Status status = Fetch(body, {server.Url("/f")});
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(Target(), body);
+  EXPECT_EQ(board_.Read().files[0].fetched_bytes, body.size());
+}
+
+TEST_F(DownloaderTest, ResumesAfterResetsAndFetchesLittleTwice) {
+  const std::string body = Body(16 << 20);
+  std::atomic<int> resets = 0;
+  TestServer server([&](const TestRequest& request, TestConnection& connection) {
+    const ByteRange range = *request.range();
+    if (resets < 3 && range.size() > (1 << 20)) {
+      ++resets;
+      connection.Send(base::StrCat("HTTP/1.1 206 Partial Content\r\nContent-Length: ", range.size(),
+                                   "\r\nContent-Range: bytes ", range.begin, "-", range.end - 1,
+                                   "/", body.size(), "\r\n\r\n",
+                                   std::string_view(body).substr(range.begin, 1 << 20)));
+      connection.Reset();
+      return;
+    }
+    ServeRanges(body, request, connection);
+  });
+  const absl::Status status = Fetch(body, {server.Url("/f")});
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(Target(), body);
+  EXPECT_EQ(resets, 3);
+  const FileProgress progress = board_.Read().files[0];
+  EXPECT_EQ(progress.fetched_bytes, body.size());
+  EXPECT_GT(progress.retries, 0);
+}
+
+TEST_F(DownloaderTest, GivesUpATrickleAndGoesOnElsewhere) {
+  const std::string body = Body(1 << 20);
+  TestServer trickle([&](const TestRequest&, TestConnection& connection) {
+    connection.Send(base::StrCat("HTTP/1.1 200 OK\r\nContent-Length: ", body.size(), "\r\n\r\n",
+                                 body.substr(0, 1000)));
+    connection.WaitForClient();
+    connection.Close();
+  });
+  TestServer good(
+      [&](const auto& request, auto& connection) { ServeRanges(body, request, connection); });
+  options_.stall_timeout = std::chrono::milliseconds(150);
+  const absl::Status status = Fetch(body, {trickle.Url("/f"), good.Url("/f")});
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(Target(), body);
+  ASSERT_THAT(good.requests(), SizeIs(1));
+  EXPECT_EQ(good.requests()[0].range(), (ByteRange{1000, body.size()}));
+}
+
+TEST_F(DownloaderTest, SaysThatASourceStalled) {
+  const std::string body = Body(1000);
+  TestServer silent([&](const auto&, TestConnection& connection) {
+    connection.WaitForClient();
+    connection.Close();
+  });
+  options_.stall_timeout = std::chrono::milliseconds(120);
+  options_.retries_max = 1;
+  const absl::Status status = Fetch(body, {silent.Url("/f")});
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("stalled: less than 1024 bytes/s"));
+  EXPECT_THAT(silent.requests(), SizeIs(2));
+}
+
+TEST_F(DownloaderTest, AsksTheNextMirrorAtOnceWhenOneHasNoSuchFile) {
+  const std::string body = Body(1000);
+  TestServer server([&](const TestRequest& request, TestConnection& connection) {
+    if (request.path == "/good") return ServeRanges(body, request, connection);
+    connection.Answer(request.path == "/gone" ? "410 Gone" : "404 Not Found", "", "<html>");
+  });
+  const absl::Status status =
+      Fetch(body, {server.Url("/missing"), server.Url("/gone"), server.Url("/good")});
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_THAT(server.requests(), SizeIs(3));
+  EXPECT_EQ(board_.Read().files[0].retries, 0);
+}
+
+TEST_F(DownloaderTest, TellsSourceBySourceWhatHappened) {
+  const std::string body = Body(1000);
+  TestServer server([&](const TestRequest&, TestConnection& connection) {
+    connection.Answer("404 Not Found", "", "");
+  });
+  const absl::Status status = Fetch(body, {server.Url("/a?token=secret"), server.Url("/b")});
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(std::string(status.message()),
+            base::StrCat("model: ", server.Url("/a"), ": answered 404; ", server.Url("/b"),
+                         ": answered 404"));
+}
+
+TEST_F(DownloaderTest, TriesABusyServerAgainWhenItAsksForThat) {
+  const std::string body = Body(1000);
+  std::atomic<int> refusals = 0;
+  TestServer server([&](const TestRequest& request, TestConnection& connection) {
+    if (refusals++ < 2) {
+      connection.Answer("503 Service Unavailable", "Retry-After: 0\r\n", "");
+      return;
+    }
+    ServeRanges(body, request, connection);
+  });
+  options_.retry_pause = std::chrono::hours(1);  // Not waited for: the server names its own.
+  options_.retry_pause_max = std::chrono::hours(1);
+  const absl::Status status = Fetch(body, {server.Url("/f")});
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(board_.Read().files[0].retries, 2);
+}
+
+TEST_F(DownloaderTest, DoesNotWaitLongerThanItsOwnBoundForABusyServer) {
+  const std::string body = Body(1000);
+  TestServer busy([&](const TestRequest&, TestConnection& connection) {
+    connection.Answer("429 Too Many Requests", "Retry-After: 86400\r\n", "");
+  });
+  TestServer good(
+      [&](const auto& request, auto& connection) { ServeRanges(body, request, connection); });
+  const absl::Status status = Fetch(body, {busy.Url("/f"), good.Url("/f")});
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_THAT(busy.requests(), SizeIs(options_.retries_max + 1));
+}
+
+TEST_F(DownloaderTest, TakesTheNextMirrorWhenTheFirstHasAnotherHash) {
+  const std::string body = Body(9 << 20);
+  std::string wrong = body;
+  wrong[5'000'000] ^= 1;
+  TestServer liar(
+      [&](const auto& request, auto& connection) { ServeRanges(wrong, request, connection); });
+  TestServer good(
+      [&](const auto& request, auto& connection) { ServeRanges(body, request, connection); });
+  const absl::Status status = Fetch(body, {liar.Url("/f"), good.Url("/f")});
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(Target(), body);
+  EXPECT_EQ(board_.Read().files[0].fetched_bytes, 2 * body.size());
+}
+
+TEST_F(DownloaderTest, NamesSourceAndBothHashesWhenAllLie) {
+  const std::string body = Body(1000);
+  const std::string wrong(1000, 'x');
+  TestServer liar(
+      [&](const auto& request, auto& connection) { ServeRanges(wrong, request, connection); });
+  const absl::Status status = Fetch(body, {liar.Url("/f")});
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr(liar.Url("/f")), HasSubstr(base::AsHex(base::Sha256(wrong))),
+                    HasSubstr(base::AsHex(base::Sha256(body)))));
+  EXPECT_FALSE(std::filesystem::exists(TargetPath()));
+  EXPECT_THAT(Staged(), IsEmpty());
+}
+
+TEST_F(DownloaderTest, OneLiarAmongMirrorsThatShareTheWorkStopsNobody) {
+  const std::string body = Body(1 << 20);
+  // Gives a wrong beginning and breaks, so that its bytes are mixed with those of the next.
+  TestServer liar([&](const TestRequest& request, TestConnection& connection) {
+    if (request.range()) {
+      connection.Answer("404 Not Found", "", "");
+      return;
+    }
+    connection.Send(base::StrCat("HTTP/1.1 200 OK\r\nContent-Length: ", body.size(), "\r\n\r\n",
+                                 std::string(1000, 'x')));
+    connection.Close();
+  });
+  TestServer good(
+      [&](const auto& request, auto& connection) { ServeRanges(body, request, connection); });
+  const absl::Status status = Fetch(body, {liar.Url("/f"), good.Url("/f")});
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(Target(), body);
+}
+
+TEST_F(DownloaderTest, KeepsToTheBandwidthItWasGiven) {
+  const std::string body = Body(300'000);
+  TestServer server(
+      [&](const auto& request, auto& connection) { ServeRanges(body, request, connection); });
+  options_.bytes_per_second_max = 1'000'000;
+  const auto begin = std::chrono::steady_clock::now();
+  ASSERT_TRUE(Fetch(body, {server.Url("/f")}).ok());
+  // All but the tenth of a second's worth that is free at the start.
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(190));
+}
+
+TEST_F(DownloaderTest, LeavesNothingBehindOnAFullDisk) {
+  const std::string body = Body(1 << 20);
+  TestServer server(
+      [&](const auto& request, auto& connection) { ServeRanges(body, request, connection); });
+  // A limit on the size of files fails like a disk that fills up.
+  rlimit before;
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit small = {.rlim_cur = 300'000, .rlim_max = before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  const absl::Status reserved = Fetch(body, {server.Url("/f")});
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_EQ(reserved.code(), absl::StatusCode::kResourceExhausted) << reserved;
+  EXPECT_THAT(Staged(), IsEmpty());
+  EXPECT_FALSE(std::filesystem::exists(TargetPath()));
+}
+
+TEST_F(DownloaderTest, KeepsAReserveOfTheDisk) {
+  const std::string body = Body(1000);
+  options_.disk_reserve_bytes = std::uint64_t{1} << 60;
+  const absl::Status status = Fetch(body, {"http://127.0.0.1:1/f"});
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("needs 1000 bytes"), HasSubstr("are free"),
+                    HasSubstr("1152921504606846976 stay in reserve")));
+}
+
+TEST_F(DownloaderTest, StopsSoonAndGoesOnWhereItStopped) {
+  const std::string body = Body(4 << 20);
+  std::stop_source stop;
+  std::atomic<bool> halt = true;
+  TestServer server([&](const TestRequest& request, TestConnection& connection) {
+    if (!halt) return ServeRanges(body, request, connection);
+    connection.Send(base::StrCat("HTTP/1.1 200 OK\r\nContent-Length: ", body.size(), "\r\n\r\n",
+                                 body.substr(0, 3 << 20)));
+    connection.WaitForClient();
+    connection.Close();
+  });
+  std::jthread stopper([&] {
+    while (board_.Read().total.present_bytes < (3 << 20)) std::this_thread::yield();
+    stop.request_stop();
+  });
+  const absl::Status stopped = Fetch(body, {server.Url("/f")}, stop.get_token());
+  EXPECT_EQ(stopped.code(), absl::StatusCode::kCancelled) << stopped;
+  EXPECT_FALSE(std::filesystem::exists(TargetPath()));
+  stopper.join();
+
+  halt = false;
+  ASSERT_TRUE(Fetch(body, {server.Url("/f")}).ok());
+  EXPECT_EQ(Target(), body);
+  EXPECT_EQ(board_.Read().files[0].fetched_bytes, std::uint64_t{1} << 20);
+}
+
+TEST_F(DownloaderTest, StopsWhileItWaitsToTryAgain) {
+  const std::string body = Body(1000);
+  std::stop_source stop;
+  TestServer server([&](const TestRequest&, TestConnection& connection) {
+    connection.Answer("503 Busy", "", "");
+    stop.request_stop();
+  });
+  options_.retry_pause = std::chrono::hours(1);
+  options_.retry_pause_max = std::chrono::hours(1);
+  EXPECT_EQ(Fetch(body, {server.Url("/f")}, stop.get_token()).code(), absl::StatusCode::kCancelled);
+}
+
+TEST_F(DownloaderTest, FetchesNothingWhenTheTargetIsRightAlready) {
+  const std::string body = Body(1000);
+  std::ofstream(TargetPath()) << body;
+  EXPECT_TRUE(Fetch(body, {}).ok());
+  EXPECT_THAT(Staged(), IsEmpty());
+}
+
+TEST_F(DownloaderTest, ReplacesATargetThatIsWrong) {
+  const std::string body = Body(1000);
+  std::ofstream(TargetPath()) << std::string(1000, 'x');
+  TestServer server(
+      [&](const auto& request, auto& connection) { ServeRanges(body, request, connection); });
+  EXPECT_TRUE(Fetch(body, {server.Url("/f")}).ok());
+  EXPECT_EQ(Target(), body);
+}
+
+TEST_F(DownloaderTest, FetchesFilesOfOneHashOnce) {
+  const std::string body = Body(1000);
+  TestServer server(
+      [&](const auto& request, auto& connection) { ServeRanges(body, request, connection); });
+  const FileToFetch a = File(body, {server.Url("/f")});
+  FileToFetch b = a;
+  b.target = folder_.path() / "other";
+  const auto statuses = Downloader(options_).Fetch({a, b}, {}, &board_);
+  ASSERT_TRUE(statuses[0].ok() && statuses[1].ok()) << statuses[0] << statuses[1];
+  EXPECT_EQ(Target(), body);
+  EXPECT_EQ(*base::ReadFile(b.target, 2000), body);
+  EXPECT_THAT(server.requests(), SizeIs(1));
+  EXPECT_EQ(board_.Read().total.state, FileState::kDone);
+}
+
+TEST_F(DownloaderTest, TwoDownloadersOfOneFileDoNotGetInEachOthersWay) {
+  const std::string body = Body(12 << 20);
+  TestServer server(
+      [&](const auto& request, auto& connection) { ServeRanges(body, request, connection); });
+  const FileToFetch file = File(body, {server.Url("/f")});
+  absl::Status other;
+  std::jthread thread([&] { other = Downloader(options_).Fetch({file})[0]; });
+  const absl::Status one = Downloader(options_).Fetch({file})[0];
+  thread.join();
+  EXPECT_TRUE(one.ok()) << one;
+  EXPECT_TRUE(other.ok()) << other;
+  EXPECT_EQ(Target(), body);
+  EXPECT_THAT(Staged(), IsEmpty());
+}
+
+TEST_F(DownloaderTest, FetchesManyFilesAndReportsEachByItself) {
+  std::vector<std::string> bodies;
+  for (std::size_t i = 0; i < 30; ++i) bodies.push_back(Body(1000 + i));
+  TestServer server([&](const TestRequest& request, TestConnection& connection) {
+    const std::size_t i = std::strtoul(request.path.c_str() + 1, nullptr, 10);
+    if (i == 7) return void(connection.Answer("404 Not Found", "", ""));
+    ServeRanges(bodies[i], request, connection);
+  });
+  std::vector<FileToFetch> files;
+  for (std::size_t i = 0; i < bodies.size(); ++i) {
+    files.push_back(File(bodies[i], {server.Url(base::StrCat("/", i))}));
+    files.back().target = folder_.path() / std::to_string(i);
+  }
+  const auto statuses = Downloader(options_).Fetch(files, {}, &board_);
+  for (std::size_t i = 0; i < bodies.size(); ++i) EXPECT_EQ(statuses[i].ok(), i != 7);
+  EXPECT_EQ(board_.Read().files[7].state, FileState::kFailed);
+  EXPECT_EQ(board_.Read().total.fetched_bytes, board_.Read().total.size_bytes - 1007);
+}
+
+TEST_F(DownloaderTest, RefusesRequestsThatMakeNoSense) {
+  FileToFetch file = File("x", {});
+  file.sha256[3] = 'G';
+  FileToFetch folder = File("x", {});
+  folder.target = "name";
+  const auto statuses = Downloader(options_).Fetch({file, folder});
+  EXPECT_EQ(statuses[0].code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(statuses[1].code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(DownloaderTest, RemovesOnlyPartialFilesThatNobodyWants) {
+  const std::string wanted(64, 'a');
+  const std::string unwanted(64, 'b');
+  std::filesystem::create_directories(options_.staging);
+  for (const std::string& name : {wanted + ".part", wanted + ".live", unwanted + ".part",
+                                  unwanted + ".resume", std::string("notes.part")}) {
+    std::ofstream(options_.staging / name) << "bytes";
+  }
+  const auto freed = RemovePartialFiles(options_.staging, {wanted});
+  ASSERT_TRUE(freed.ok()) << freed.status();
+  EXPECT_GT(*freed, 0U);
+  EXPECT_THAT(Staged(),
+              testing::UnorderedElementsAre(wanted + ".part", wanted + ".live", "notes.part"));
+}
+
+}  // namespace
+}  // namespace ncn::transfer
