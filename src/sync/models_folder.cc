@@ -108,7 +108,27 @@ absl::StatusOr<base::UniqueFd> Lock(const fs::path& path) {
   return fd;
 }
 
+absl::StatusOr<std::vector<InstalledModel>> RowsOf(base::Database& database, bool settled) {
+  ASSIGN_OR_RETURN(base::Statement rows,
+                   database.Prepare("SELECT name, subnet, version, content, entry, tree, bytes, "
+                                    "since FROM model WHERE settled = ? ORDER BY name"));
+  rows.Bind(1, std::int64_t{settled});
+  std::vector<InstalledModel> models;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool more, rows.Step());
+    if (!more) return models;
+    models.push_back(ReadModel(rows, 0));
+  }
+}
+
 }  // namespace
+
+absl::StatusOr<std::vector<InstalledModel>> ReadInstalled(const fs::path& folder) {
+  const fs::path path = folder / ".ncn" / "sync.sqlite";
+  if (!Exists(path)) return std::vector<InstalledModel>();
+  ASSIGN_OR_RETURN(base::Database database, base::Database::Open(path, kSchema));
+  return RowsOf(database, true);
+}
 
 std::uint64_t SizeOnDisk(const fs::path& path) {
   std::error_code error;
@@ -165,16 +185,7 @@ absl::Status ModelsFolder::Recover() {
 }
 
 absl::StatusOr<std::vector<InstalledModel>> ModelsFolder::Rows(bool settled) const {
-  ASSIGN_OR_RETURN(base::Statement rows,
-                   database_.Prepare("SELECT name, subnet, version, content, entry, tree, bytes, "
-                                     "since FROM model WHERE settled = ? ORDER BY name"));
-  rows.Bind(1, std::int64_t{settled});
-  std::vector<InstalledModel> models;
-  while (true) {
-    ASSIGN_OR_RETURN(const bool more, rows.Step());
-    if (!more) return models;
-    models.push_back(ReadModel(rows, 0));
-  }
+  return RowsOf(database_, settled);
 }
 
 absl::StatusOr<std::vector<InstalledModel>> ModelsFolder::Installed() const {

@@ -93,6 +93,10 @@ class ModelsFolder {
   mutable base::Database database_;
 };
 
+// What was synchronised into `folder`, for those who only want to know: takes no lock. Empty when
+// nothing ever was.
+absl::StatusOr<std::vector<InstalledModel>> ReadInstalled(const std::filesystem::path& folder);
+
 // The size of a file, or of all files below a folder, in bytes; 0 for what is not there.
 std::uint64_t SizeOnDisk(const std::filesystem::path& path);
 

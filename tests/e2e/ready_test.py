@@ -60,7 +60,7 @@ if __name__ == "__main__":
 def models_of(network: Network) -> dict[str, dict[str, Any]]:
     """What `ncn models` tells, by name."""
     socket = network.folder / "state" / "control.sock"
-    text = ncn("models", "--json", "--control-socket", socket).stdout
+    text = ncn("models", "list", "--json", "--control-socket", socket).stdout
     return {model["model"]: model for model in json.loads(text)}
 
 
