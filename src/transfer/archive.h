@@ -30,9 +30,10 @@ struct UnpackedFile {
 //   InvalidArgument     neither tar.gz nor zip, damaged, or an entry that may not be, named: an
 //                       absolute path, "..", ".ncn", an empty component or one above 255 bytes, a
 //                       path above 1024 bytes or deeper than 8, control characters, a link, device,
-//                       FIFO or sparse file
-//   AlreadyExists       two entries of one name, a file where another needs a folder, or something
-//                       in the folder has the name
+//                       FIFO, sparse or encrypted file
+//   AlreadyExists       two files of one name, a file where another needs a folder, or either of
+//   them
+//                       in the folder already; a folder that is there is used
 //   ResourceExhausted   past a limit, or the disk is full
 //   Cancelled           `stop` was requested
 absl::StatusOr<std::vector<UnpackedFile>> Unpack(int archive_fd, int folder_fd,

@@ -14,7 +14,6 @@
 #include "base/sha256.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "transfer/resume_record.h"
 #include "transfer/testing_download.h"
 #include "transfer/testing_server.h"
 
@@ -302,20 +301,54 @@ TEST_F(DownloaderTest, KeepsToTheBandwidthItWasGiven) {
   EXPECT_GE(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(190));
 }
 
-TEST_F(DownloaderTest, LeavesNothingBehindOnAFullDisk) {
+// A limit on the size of files fails like a disk that is full.
+class FileSizeLimit {
+ public:
+  FileSizeLimit() : handler_(std::signal(SIGXFSZ, SIG_IGN)) { ::getrlimit(RLIMIT_FSIZE, &before_); }
+  ~FileSizeLimit() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+  FileSizeLimit(const FileSizeLimit&) = delete;
+  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
+  void Set(rlim_t bytes) const {
+    const rlimit limit = {.rlim_cur = bytes, .rlim_max = before_.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &limit), 0);
+  }
+
+ private:
+  rlimit before_ = {};
+  void (*const handler_)(int);
+};
+
+TEST_F(DownloaderTest, AsksNobodyForAFileThatTheDiskCannotHold) {
   const std::string body = Body(1 << 20);
   TestServer server(
       [&](const auto& request, auto& connection) { ServeRanges(body, request, connection); });
-  // A limit on the size of files fails like a disk that fills up.
-  rlimit before;
-  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
-  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
-  const rlimit small = {.rlim_cur = 300'000, .rlim_max = before.rlim_max};
-  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
-  const absl::Status reserved = Fetch(body, {server.Url("/f")});
-  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
-  std::signal(SIGXFSZ, handler);
-  EXPECT_EQ(reserved.code(), absl::StatusCode::kResourceExhausted) << reserved;
+  absl::Status status;
+  {
+    const FileSizeLimit limit;
+    limit.Set(300'000);
+    status = Fetch(body, {server.Url("/f")});
+  }
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+  EXPECT_THAT(server.requests(), IsEmpty());
+  EXPECT_THAT(Staged(), IsEmpty());
+}
+
+TEST_F(DownloaderTest, LeavesNothingBehindWhenTheDiskFillsUpMidway) {
+  const std::string body = Body(1 << 20);
+  absl::Status status;
+  {
+    const FileSizeLimit limit;
+    TestServer server([&](const auto& request, auto& connection) {
+      limit.Set(300'000);
+      ServeRanges(body, request, connection);
+    });
+    status = Fetch(body, {server.Url("/f")});
+  }
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+  EXPECT_GT(board_.Read().total.fetched_bytes, 0U);
   EXPECT_THAT(Staged(), IsEmpty());
   EXPECT_FALSE(std::filesystem::exists(TargetPath()));
 }

@@ -67,7 +67,7 @@ class HttpReader::Exchange {
         multi_(handles.multi),
         options_(options),
         url_(url),
-        https_(url.starts_with("https:") || url.starts_with("HTTPS:")),
+        https_(url.starts_with("https:")),
         request_(request),
         whole_(request.length == request.size_bytes),
         sink_(sink),

@@ -105,7 +105,9 @@ absl::StatusOr<SourceAddress> Parse(const std::string& source, const DownloaderO
   const std::string scheme = Part(url.get(), CURLUPART_SCHEME).value_or("");
   if (scheme == "http" || scheme == "https") {
     RETURN_IF_ERROR(CheckHttp(url.get(), options.allow_private_addresses));
-    return SourceAddress{.kind = SourceAddress::Kind::kHttp, .location = source};
+    // As libcurl writes it, scheme and host in lower case.
+    return SourceAddress{.kind = SourceAddress::Kind::kHttp,
+                         .location = Part(url.get(), CURLUPART_URL).value_or(source)};
   }
   if (scheme == "file") return ParseFile(url.get());
   if (scheme == "ipfs") return ParseIpfs(url.get(), options);
