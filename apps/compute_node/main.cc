@@ -255,7 +255,8 @@ void WarnOfSettings(const NodeConfig& config, const models::ModelStore& store) {
         config.model_path.native());
   }
   for (const auto& [name, problem] : store.Problems()) {
-    base::Log("models").warn("model {} is not served: {}", name, std::string(problem.message()));
+    base::Log("models").warn("model {} is not served: {}", base::OneLine(name),
+                             base::OneLine(base::ToStd(problem.message())));
   }
 }
 
@@ -319,7 +320,7 @@ absl::Status Run(const NodeConfig& config) {
                              {.executors_path = selector.executors_path(),
                               .library = sandbox::BesideProgram("libncn_zygote.so"),
                               .native_program = native_program,
-                              .models = store.folder(),
+                              .models = store.folders(),
                               .limits = limits},
                              clock);
   executors::ReadyScriptRunner runner(zygotes, cold_runner, sandbox->mode(), environment,

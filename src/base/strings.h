@@ -31,4 +31,14 @@ std::string StrCat(const T&... values) {
   return absl::StrCat(internal::StrCatArgument(values)...);
 }
 
+// `text` with a question mark for each control character, so that a name from elsewhere cannot begin
+// a line of a log.
+inline std::string OneLine(std::string_view text) {
+  std::string line(text);
+  for (char& c : line) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  return line;
+}
+
 }  // namespace ncn::base

@@ -94,7 +94,7 @@ absl::StatusOr<ModelFormat> Judge(const Recognition& recognition, std::string_vi
                  base::ToStd(recognition->status().message()), "; fetch or export the model again");
   }
   const FormatRow& row = RowOf(**recognition);
-  if (!Promise(file_name).empty() && Extension(file_name) != row.extension) {
+  if (!FitsName(row.format, file_name)) {
     return Error(absl::StatusCode::kInvalidArgument, file_name, row.description,
                  base::StrCat("; name it *", row.extension, " or replace it"));
   }
@@ -139,6 +139,10 @@ std::string_view ModelNameOf(std::string_view file_name) {
     return name.starts_with('.') ? "" : name;
   }
   return "";
+}
+
+bool FitsName(ModelFormat format, std::string_view file_name) {
+  return Promise(file_name).empty() || Extension(file_name) == RowOf(format).extension;
 }
 
 absl::StatusOr<ModelFormat> DetectFormat(int fd, std::string_view file_name) {

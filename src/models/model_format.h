@@ -30,6 +30,9 @@ inline constexpr std::array<std::string_view, 4> kModelFileExtensions = {".pt", 
 // name, or a hidden one.
 std::string_view ModelNameOf(std::string_view file_name);
 
+// Whether a file of this format may have this name: what its extension promises, if anything.
+bool FitsName(ModelFormat format, std::string_view file_name);
+
 // The format of the open regular file `fd` by its content, which is untrusted: reads are bounded,
 // nothing in it is executed. A known extension of `file_name` must agree with what was found.
 //   InvalidArgument  empty, of no known format, or of another than the extension promises

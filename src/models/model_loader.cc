@@ -11,13 +11,6 @@
 namespace ncn::models {
 namespace {
 
-constexpr std::size_t kKnownHashesMax = 200'000;
-
-absl::Status Changed(std::string_view path) {
-  return absl::AbortedError(
-      base::StrCat(path, ": changed while it was being read; let the copy finish and ask again"));
-}
-
 // The same error, of a file in a model's folder.
 absl::Status Within(std::string_view folder, const absl::Status& status) {
   return absl::Status(status.code(), base::StrCat(folder, "/", status.message()));
@@ -29,18 +22,11 @@ const TreeFile* Find(const std::vector<TreeFile>& tree, std::string_view path) {
   return found == tree.end() ? nullptr : &*found;
 }
 
-// The file of `tree`, provided that it is still the one that was listed.
-absl::StatusOr<FolderFd::File> OpenListed(const FolderFd& folder, const TreeFile& listed) {
-  ASSIGN_OR_RETURN(FolderFd::File file, folder.OpenFile(listed.path));
-  if (file.identity != listed.identity) return Changed(listed.path);
-  return file;
-}
-
 absl::StatusOr<Manifest> ReadManifest(const FolderFd& folder, const std::vector<TreeFile>& tree,
                                       const inference::ModelId& id) {
   const TreeFile* listed = Find(tree, kManifestFileName);
   if (listed == nullptr) return Manifest();
-  ASSIGN_OR_RETURN(const FolderFd::File file, OpenListed(folder, *listed));
+  ASSIGN_OR_RETURN(const FolderFd::File file, folder.OpenListed(*listed));
   const absl::StatusOr<std::string> text = base::ReadAll(file.fd.get(), kManifestBytesMax);
   if (!text.ok()) {
     return absl::InvalidArgumentError(
@@ -111,11 +97,10 @@ absl::Status CheckHashes(const Manifest& manifest,
 }
 
 absl::StatusOr<Model> LoadListed(const FolderFd& folder, const Place& place,
-                                 const std::vector<TreeFile>& tree, FileHashes& hashes) {
+                                 const std::vector<TreeFile>& tree, FileIndex& index) {
   ASSIGN_OR_RETURN(Manifest manifest, ReadManifest(folder, tree, place.id));
   ASSIGN_OR_RETURN(const TreeFile* chosen, ChooseFile(tree, manifest));
-  ASSIGN_OR_RETURN(const FolderFd::File file, OpenListed(folder, *chosen));
-  ASSIGN_OR_RETURN(const ModelFormat format, DetectFormat(file.fd.get(), chosen->path));
+  ASSIGN_OR_RETURN(const ModelFormat format, index.Format(folder, *chosen));
   RETURN_IF_ERROR(CheckFormat(manifest, chosen->path, format));
 
   // The tree's hash is that of the text which sha256sum prints of its files, sorted by path.
@@ -123,8 +108,7 @@ absl::StatusOr<Model> LoadListed(const FolderFd& folder, const Place& place,
   std::uint64_t tree_size_bytes = 0;
   std::map<std::string, std::string> found;
   for (const TreeFile& listed : tree) {
-    ASSIGN_OR_RETURN(const FolderFd::File part, OpenListed(folder, listed));
-    ASSIGN_OR_RETURN(std::string hash, hashes.Hash(part, listed.path));
+    ASSIGN_OR_RETURN(std::string hash, index.Sha256(folder, listed));
     tree_hasher.Update(hash).Update("  ").Update(listed.path).Update("\n");
     tree_size_bytes += listed.identity.size_bytes;
     found.emplace(listed.path, std::move(hash));
@@ -141,33 +125,18 @@ absl::StatusOr<Model> LoadListed(const FolderFd& folder, const Place& place,
                .tree_sha256 = base::AsHex(tree_hasher.Finish()),
                .size_bytes = chosen->identity.size_bytes,
                .tree_size_bytes = tree_size_bytes,
-               .identity = chosen->identity};
+               .identity = chosen->identity,
+               .files = std::make_shared<const std::vector<TreeFile>>(tree),
+               .lease = {}};
 }
 
 }  // namespace
 
-absl::StatusOr<std::string> FileHashes::Hash(const FolderFd::File& file, const std::string& path) {
-  std::string hash = known_.With([&](const auto& known) {
-    const auto found = known.find(file.identity);
-    return found == known.end() ? std::string() : found->second;
-  });
-  if (!hash.empty()) return hash;
-  ASSIGN_OR_RETURN(const base::Digest digest, base::Sha256OfFile(file.fd.get()));
-  ASSIGN_OR_RETURN(const FileIdentity after, IdentityOf(file.fd.get(), path));
-  if (after != file.identity) return Changed(path);
-  hash = base::AsHex(digest);
-  if (!IsSettled(file.identity)) return hash;
-  known_.With([&](auto& known) {
-    if (known.size() >= kKnownHashesMax) known.clear();
-    known.emplace(file.identity, hash);
-  });
-  return hash;
-}
-
-absl::StatusOr<Model> LoadFile(const FolderFd& store, const Place& place, FileHashes& hashes) {
-  ASSIGN_OR_RETURN(const FolderFd::File file, store.OpenFile(place.entry));
-  ASSIGN_OR_RETURN(const ModelFormat format, DetectFormat(file.fd.get(), place.entry));
-  ASSIGN_OR_RETURN(std::string hash, hashes.Hash(file, place.entry));
+absl::StatusOr<Model> LoadFile(const FolderFd& store, const Place& place,
+                               const std::vector<TreeFile>& tree, FileIndex& index) {
+  const TreeFile& file = tree.front();
+  ASSIGN_OR_RETURN(const ModelFormat format, index.Format(store, file));
+  ASSIGN_OR_RETURN(std::string hash, index.Sha256(store, file));
   return Model{.id = place.id,
                .root = place.root,
                .file = place.root,
@@ -177,13 +146,15 @@ absl::StatusOr<Model> LoadFile(const FolderFd& store, const Place& place, FileHa
                .tree_sha256 = hash,
                .size_bytes = file.identity.size_bytes,
                .tree_size_bytes = file.identity.size_bytes,
-               .identity = file.identity};
+               .identity = file.identity,
+               .files = std::make_shared<const std::vector<TreeFile>>(tree),
+               .lease = {}};
 }
 
 absl::StatusOr<Model> LoadFolder(const FolderFd& store, const Place& place,
-                                 const std::vector<TreeFile>& tree, FileHashes& hashes) {
+                                 const std::vector<TreeFile>& tree, FileIndex& index) {
   ASSIGN_OR_RETURN(const FolderFd folder, store.OpenFolder(place.entry));
-  absl::StatusOr<Model> model = LoadListed(folder, place, tree, hashes);
+  absl::StatusOr<Model> model = LoadListed(folder, place, tree, index);
   if (model.ok()) return model;
   return Within(place.entry, model.status());
 }

@@ -1,20 +1,19 @@
 #include "models/model_store.h"
 
-#include <algorithm>
+#include <atomic>
 #include <mutex>
-#include <set>
-#include <system_error>
 #include <utility>
 
 #include "base/status_macros.h"
 #include "base/strings.h"
-#include "base/synchronized.h"
-#include "models/model_loader.h"
+#include "models/catalogue.h"
+#include "models/file_index.h"
+#include "models/store_folders.h"
+#include "models/store_watcher.h"
+#include "models/verified_models.h"
 
 namespace ncn::models {
 namespace {
-
-using Found = absl::StatusOr<std::shared_ptr<const Model>>;
 
 absl::Status NotFound(const std::filesystem::path& folder, const inference::ModelId& id) {
   const std::string file = id.value() + "_model.pt";
@@ -22,190 +21,106 @@ absl::Status NotFound(const std::filesystem::path& folder, const inference::Mode
       base::StrCat("Model ", file, " not found at ", (folder / file).native()));
 }
 
-std::filesystem::path Absolute(const std::filesystem::path& path) {
-  std::error_code error;
-  std::filesystem::path absolute = std::filesystem::absolute(path, error);
-  return error ? path : absolute.lexically_normal();
-}
-
-// Whether a folder is a model: with a manifest or a model file in it. One that cannot be read is
-// taken for one, so that somebody hears of it.
-bool IsModelFolder(const FolderFd& store, const std::string& name) {
-  const absl::StatusOr<FolderFd> folder = store.OpenFolder(name);
-  if (!folder.ok()) return true;
-  const absl::StatusOr<std::vector<Entry>> entries = folder->List();
-  return !entries.ok() || std::any_of(entries->begin(), entries->end(), [](const Entry& entry) {
-    return entry.name == kManifestFileName || !ModelNameOf(entry.name).empty();
-  });
-}
-
-// The name of the model that an entry of the store is; empty when it is none.
-std::string NameOfEntry(const FolderFd& store, const Entry& entry) {
-  if (entry.kind == EntryKind::kFolder) return IsModelFolder(store, entry.name) ? entry.name : "";
-  const std::string_view name = ModelNameOf(entry.name);
-  // A link may be meant for a folder. None is followed, but the operator shall hear of it.
-  return std::string(name.empty() && entry.kind == EntryKind::kSymlink ? entry.name : name);
-}
-
-// Whether an error is about the files themselves, and stands as long as they do.
-bool IsVerdict(const absl::Status& status) {
-  return absl::IsInvalidArgument(status) || absl::IsDataLoss(status) ||
-         absl::IsFailedPrecondition(status);
-}
-
-// The entries that may be the model `id`, without listing the store.
-std::vector<std::string> EntriesOf(const FolderFd& store, const inference::ModelId& id) {
-  std::vector<std::string> names = {id.value()};
-  for (const std::string_view extension : kModelFileExtensions) {
-    names.push_back(base::StrCat(id.value(), extension));
-    names.push_back(base::StrCat(id.value(), "_model", extension));
-  }
-  std::erase_if(names, [&](const std::string& name) {
-    const absl::StatusOr<Entry> entry = store.Look(name);
-    return !entry.ok() || NameOfEntry(store, *entry) != id.value();
-  });
-  return names;
-}
-
-}  // namespace
-
-// What is known of each model, with the identities of all files that it was learnt from.
-class ModelStore::Cache {
+// Those who want to hear of changes.
+class Audience {
  public:
-  Found Get(const FolderFd& store, const Place& place) {
-    ASSIGN_OR_RETURN(const Entry entry, store.Look(place.entry));
-    const bool is_folder = entry.kind == EntryKind::kFolder;
-    ASSIGN_OR_RETURN(const std::vector<TreeFile> tree, TreeOf(store, place.entry, is_folder));
-    if (const std::optional<Found> known = Recall(place, tree)) return *known;
-    // One load at a time: who waits for the same model finds it remembered.
-    std::lock_guard lock(loading_);
-    if (const std::optional<Found> known = Recall(place, tree)) return *known;
-    absl::StatusOr<Model> model =
-        is_folder ? LoadFolder(store, place, tree, hashes_) : LoadFile(store, place, hashes_);
-    Found found = model.ok() ? Found(std::make_shared<const Model>(*std::move(model)))
-                             : Found(model.status());
-    const bool settled = std::all_of(tree.begin(), tree.end(),
-                                     [](const TreeFile& file) { return IsSettled(file.identity); });
-    // Files that are still being written, and errors of the machine, say nothing about later.
-    if (settled && (found.ok() || IsVerdict(found.status()))) {
-      known_.With([&](auto& known) { known.insert_or_assign(place.entry, Known{tree, found}); });
-    }
-    return found;
+  void Tell(const std::vector<ModelChange>& changes) {
+    std::lock_guard lock(mutex_);
+    for (const auto& [number, on_change] : listeners_) on_change(changes);
   }
-
-  void ForgetAllBut(const std::set<std::string>& entries) {
-    known_.With([&](auto& known) {
-      std::erase_if(known, [&](const auto& item) { return !entries.contains(item.first); });
-    });
+  int Add(ModelStore::OnChange on_change) {
+    std::lock_guard lock(mutex_);
+    listeners_.emplace(++last_, std::move(on_change));
+    return last_;
+  }
+  void Remove(int number) {
+    std::lock_guard lock(mutex_);
+    listeners_.erase(number);
   }
 
  private:
-  struct Known {
-    std::vector<TreeFile> tree;
-    Found found;
-  };
-
-  static absl::StatusOr<std::vector<TreeFile>> TreeOf(const FolderFd& store,
-                                                      const std::string& entry, bool is_folder) {
-    if (!is_folder) {
-      ASSIGN_OR_RETURN(const FolderFd::File file, store.OpenFile(entry));
-      return std::vector<TreeFile>{{entry, file.identity}};
-    }
-    ASSIGN_OR_RETURN(const FolderFd folder, store.OpenFolder(entry));
-    absl::StatusOr<std::vector<TreeFile>> tree = folder.Tree();
-    if (tree.ok()) return tree;
-    return absl::Status(tree.status().code(), base::StrCat(entry, "/", tree.status().message()));
-  }
-
-  std::optional<Found> Recall(const Place& place, const std::vector<TreeFile>& tree) const {
-    return known_.With([&](const auto& known) -> std::optional<Found> {
-      const auto found = known.find(place.entry);
-      if (found == known.end() || found->second.tree != tree) return std::nullopt;
-      return found->second.found;
-    });
-  }
-
-  std::mutex loading_;
-  FileHashes hashes_;
-  base::Synchronized<std::map<std::string, Known>> known_;
+  std::mutex mutex_;
+  std::map<int, ModelStore::OnChange> listeners_;
+  int last_ = 0;
 };
 
-struct ModelStore::Listing {
-  std::vector<inference::ModelId> usable;
-  std::map<std::string, absl::Status> problems;
+class Listener final : public ModelStore::Subscription {
+ public:
+  Listener(Audience& audience, ModelStore::OnChange on_change)
+      : audience_(audience), number_(audience.Add(std::move(on_change))) {}
+  ~Listener() override { audience_.Remove(number_); }
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+
+ private:
+  Audience& audience_;
+  const int number_;
 };
 
+}  // namespace
+
+struct ModelStore::State {
+  explicit State(Options options)
+      : folders(std::move(options.folders)), index(std::move(options.index)) {}
+
+  const StoreFolders folders;
+  FileIndex index;
+  VerifiedModels models{index};
+  Catalogue catalogue{folders, models, index};
+  Audience audience;
+  std::atomic<bool> watched = false;
+  std::unique_ptr<StoreWatcher> watcher;  // Last: its thread uses the rest.
+};
+
+ModelStore::ModelStore(Options options) : state_(std::make_unique<State>(std::move(options))) {}
 ModelStore::ModelStore(std::filesystem::path folder)
-    : folder_(std::move(folder)), cache_(std::make_unique<Cache>()) {}
+    : ModelStore(Options{.folders = {std::move(folder)}}) {}
 ModelStore::~ModelStore() = default;
 
-std::vector<inference::ModelId> ModelStore::List() const { return Scan().usable; }
-std::map<std::string, absl::Status> ModelStore::Problems() const { return Scan().problems; }
-
-ModelStore::Listing ModelStore::Scan() const {
-  Listing listing;
-  const absl::StatusOr<FolderFd> folder = FolderFd::Open(folder_);
-  const absl::StatusOr<std::vector<Entry>> entries =
-      folder.ok() ? folder->List() : absl::StatusOr<std::vector<Entry>>(folder.status());
-  if (!entries.ok()) {
-    listing.problems.emplace(
-        folder_.native(),
-        absl::Status(entries.status().code(),
-                     base::StrCat("the model folder cannot be read: ", entries.status().message(),
-                                  "; create it or set --model-path")));
-    return listing;
-  }
-  std::map<std::string, std::vector<std::string>> entries_by_name;
-  std::set<std::string> names;
-  for (const Entry& entry : *entries) {
-    const std::string name = NameOfEntry(*folder, entry);
-    if (name.empty()) continue;
-    entries_by_name[name].push_back(entry.name);
-    names.insert(entry.name);
-  }
-  cache_->ForgetAllBut(names);
-  for (const auto& [name, candidates] : entries_by_name) {
-    const absl::StatusOr<inference::ModelId> id = inference::ModelId::Parse(name);
-    const Found found =
-        id.ok()
-            ? Look(*id, *folder, candidates)
-            : Found(absl::InvalidArgumentError(base::StrCat(
-                  candidates.front(), ": names no model: ", id.status().message(), "; rename it")));
-    if (found.ok()) {
-      listing.usable.push_back(*id);
-    } else if (!absl::IsNotFound(found.status())) {  // Removed meanwhile.
-      listing.problems.emplace(candidates.front(), found.status());
-    }
-  }
-  return listing;
+const std::vector<std::filesystem::path>& ModelStore::folders() const {
+  return state_->folders.paths();
 }
 
-absl::StatusOr<std::shared_ptr<const Model>> ModelStore::Look(
-    const inference::ModelId& id, const FolderFd& folder,
-    const std::vector<std::string>& entries) const {
-  if (entries.empty()) return NotFound(folder_, id);
-  if (entries.size() > 1) {
-    return absl::FailedPreconditionError(
-        base::StrCat("model ", id.value(), " is there more than once in ", folder_.native(), ": ",
-                     entries[0], " and ", entries[1], "; rename or remove one"));
-  }
-  Found found =
-      cache_->Get(folder, {.id = id, .entry = entries[0], .root = Absolute(folder_ / entries[0])});
-  return absl::IsNotFound(found.status()) ? NotFound(folder_, id) : found;
+std::shared_ptr<const Listing> ModelStore::Look() const {
+  if (!state_->watched) state_->catalogue.LookAtAll();
+  return state_->catalogue.listing();
 }
+
+std::vector<inference::ModelId> ModelStore::List() const {
+  const std::shared_ptr<const Listing> listing = Look();
+  std::vector<inference::ModelId> ids;
+  ids.reserve(listing->usable.size());
+  for (const auto& [name, model] : listing->usable) ids.push_back(model->id);
+  return ids;
+}
+
+std::vector<std::shared_ptr<const Model>> ModelStore::Models() const {
+  const std::shared_ptr<const Listing> listing = Look();
+  std::vector<std::shared_ptr<const Model>> models;
+  models.reserve(listing->usable.size());
+  for (const auto& [name, model] : listing->usable) models.push_back(model);
+  return models;
+}
+
+std::map<std::string, absl::Status> ModelStore::Problems() const { return Look()->problems; }
 
 absl::StatusOr<std::shared_ptr<const Model>> ModelStore::Find(const inference::ModelId& id) const {
-  const absl::StatusOr<FolderFd> folder = FolderFd::Open(folder_);
-  if (absl::IsNotFound(folder.status())) return NotFound(folder_, id);
-  RETURN_IF_ERROR(folder.status());
-  return Look(id, *folder, EntriesOf(*folder, id));
+  std::map<std::size_t, absl::Status> problems;
+  const std::map<std::size_t, FolderFd> opened = state_->folders.Open(problems);
+  const std::set<EntryPlace> entries = state_->folders.EntriesOf(opened, id);
+  if (entries.empty()) {
+    for (const auto& [index, why] : problems) {
+      if (!absl::IsNotFound(why)) return why;
+    }
+    return NotFound(folders().front(), id);
+  }
+  const Found found = state_->catalogue.Look(id, opened, entries);
+  if (found.ok()) return state_->models.Lend(*found);
+  return absl::IsNotFound(found.status()) ? NotFound(folders().front(), id) : found;
 }
 
-void ModelStore::Learn(const FileIdentity&, const std::string&) {}
-bool ModelStore::InUse(const std::string&) const { return false; }
-
 absl::StatusOr<base::UniqueFd> ModelStore::Open(const Model& model) const {
-  ASSIGN_OR_RETURN(const FolderFd folder, FolderFd::Open(folder_));
+  ASSIGN_OR_RETURN(const FolderFd folder, FolderFd::Open(model.root.parent_path()));
   const std::string path =
       model.is_folder ? base::StrCat(model.root.filename().native(), "/", model.relative_file)
                       : model.relative_file;
@@ -213,6 +128,27 @@ absl::StatusOr<base::UniqueFd> ModelStore::Open(const Model& model) const {
   if (file.identity == model.identity) return std::move(file.fd);
   return absl::AbortedError(
       base::StrCat(path, ": changed since it was verified; look the model up again"));
+}
+
+void ModelStore::Learn(const FileIdentity& identity, const std::string& sha256) {
+  state_->index.Learn(identity, sha256);
+}
+
+bool ModelStore::InUse(std::string_view tree_sha256) const {
+  return state_->models.InUse(tree_sha256);
+}
+
+void ModelStore::Watch() {
+  state_->watcher = std::make_unique<StoreWatcher>(
+      state_->folders, state_->catalogue,
+      [state = state_.get()](const std::vector<ModelChange>& changes) {
+        state->audience.Tell(changes);
+      });
+  state_->watched = true;
+}
+
+std::unique_ptr<ModelStore::Subscription> ModelStore::Subscribe(OnChange on_change) {
+  return std::make_unique<Listener>(state_->audience, std::move(on_change));
 }
 
 }  // namespace ncn::models

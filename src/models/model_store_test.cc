@@ -1,8 +1,12 @@
 #include "models/model_store.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <chrono>
+#include <future>
+#include <optional>
 #include <thread>
 
 #include "base/files.h"
@@ -10,6 +14,7 @@
 #include "base/strings.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "models/file_index.h"
 #include "models/testing_files.h"
 
 namespace ncn::models {
@@ -235,6 +240,151 @@ TEST_F(ModelStoreTest, OpensOnlyWhatItVerified) {
     std::ofstream(model->file) << SafetensorsFile();
     EXPECT_TRUE(absl::IsAborted(store_.Open(*model).status()));
   }
+}
+
+TEST_F(ModelStoreTest, ServesSeveralFolders) {
+  const TestFolder other;
+  folder_.Write("a.onnx", OnnxFile());
+  other.Write("b/b.onnx", OnnxFile());
+  const ModelStore store({.folders = {folder_.path(), folder_.path() / "missing", other.path()}});
+  EXPECT_EQ(store.List(), (std::vector{Id("a"), Id("b")}));
+  EXPECT_EQ((*store.Find(Id("a")))->root, folder_.path() / "a.onnx");
+  EXPECT_EQ((*store.Find(Id("b")))->root, other.path() / "b");
+  EXPECT_TRUE(store.Open(**store.Find(Id("b"))).ok());
+  EXPECT_EQ(store.Problems().size(), 1u);
+  EXPECT_TRUE(absl::IsNotFound(store.Find(Id("c")).status()));
+}
+
+TEST_F(ModelStoreTest, RefusesANameThatIsInTwoFolders) {
+  const TestFolder other;
+  folder_.Write("m_model.pt", TorchScriptFile());
+  other.Write("m/m.onnx", OnnxFile());
+  const ModelStore store({.folders = {folder_.path(), other.path()}});
+  EXPECT_THAT(store.List(), IsEmpty());
+  const absl::Status status = store.Find(Id("m")).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_THAT(
+      std::string(status.message()),
+      AllOf(HasSubstr("more than once"), HasSubstr((folder_.path() / "m_model.pt").native()),
+            HasSubstr((other.path() / "m").native())));
+  EXPECT_EQ(store.Problems().begin()->second, status);
+}
+
+TEST_F(ModelStoreTest, TakesTwoPathsToOneFolderForOne) {
+  folder_.Write("models/m.onnx", OnnxFile());
+  std::filesystem::create_symlink("models", folder_.path() / "link");
+  const std::filesystem::path models = folder_.path() / "models";
+  const ModelStore store({.folders = {models, models / ".", folder_.path() / "link"}});
+  EXPECT_EQ(store.List(), std::vector{Id("m")});
+  EXPECT_TRUE(store.Find(Id("m")).ok());
+}
+
+TEST_F(ModelStoreTest, AFolderOfModelsWithinAnotherIsNoModel) {
+  folder_.Write("synced/m.onnx", OnnxFile());
+  const ModelStore store({.folders = {folder_.path(), folder_.path() / "synced"}});
+  EXPECT_EQ(store.List(), std::vector{Id("m")});
+  EXPECT_TRUE(absl::IsNotFound(store.Find(Id("synced")).status()));
+}
+
+TEST_F(ModelStoreTest, AVersionIsInUseWhileSomebodyHasACopy) {
+  folder_.Write("m.onnx", OnnxFile());
+  const std::string version = (*store_.Find(Id("m")))->tree_sha256;
+  EXPECT_FALSE(store_.InUse(version));
+  EXPECT_THAT(Names(), ElementsAre("m"));
+  EXPECT_FALSE(store_.InUse(version)) << "the store's own knowledge is no use";
+  std::optional<Model> kept;
+  {
+    const std::shared_ptr<const Model> found = *store_.Find(Id("m"));
+    EXPECT_TRUE(store_.InUse(version));
+    kept = *found;
+  }
+  EXPECT_TRUE(store_.InUse(version));
+  folder_.Write("m.onnx", OnnxFile() + OnnxFile());
+  const std::shared_ptr<const Model> replaced = *store_.Find(Id("m"));
+  EXPECT_THAT(Names(), ElementsAre("m"));
+  EXPECT_TRUE(store_.InUse(version));
+  kept.reset();
+  EXPECT_FALSE(store_.InUse(version));
+  EXPECT_TRUE(store_.InUse(replaced->tree_sha256));
+  EXPECT_FALSE(store_.InUse("no such version"));
+}
+
+TEST_F(ModelStoreTest, CopiesOfOneContentShareTheirLease) {
+  folder_.Write("m.onnx", OnnxFile());
+  folder_.Write("n.onnx", OnnxFile());
+  std::shared_ptr<const Model> m = *store_.Find(Id("m"));
+  const std::shared_ptr<const Model> n = *store_.Find(Id("n"));
+  EXPECT_EQ(m->lease, n->lease);
+  m.reset();
+  EXPECT_TRUE(store_.InUse(n->tree_sha256));
+}
+
+TEST_F(ModelStoreTest, TakesHostileNames) {
+  ::close(::open((folder_.path() / "a\nb.pt").c_str(), O_CREAT | O_CLOEXEC, 0600));
+  folder_.Write("\xff.onnx", OnnxFile());
+  folder_.Write(std::string(255 - 5, 'x') + ".onnx", OnnxFile());
+  folder_.Write("..onnx", OnnxFile());
+  EXPECT_THAT(Names(), IsEmpty());
+  EXPECT_EQ(store_.Problems().size(), 3u);
+  for (const std::string& name : {std::string(".."), std::string("a\0b", 3), std::string(300, 'x'),
+                                  std::string("a/b"), std::string()}) {
+    EXPECT_FALSE(inference::ModelId::Parse(name).ok());
+  }
+}
+
+TEST_F(ModelStoreTest, SaysThatAFileCannotBeRead) {
+  constexpr uid_t kNobody = 65534;  // Root may read everything.
+  const uid_t own = ::geteuid();
+  ::chmod(folder_.path().c_str(), 0755);
+  ::chmod(folder_.Write("m.onnx", OnnxFile()).c_str(), 0);
+  ASSERT_EQ(::seteuid(own == 0 ? kNobody : own), 0);
+  const absl::Status error = Error("m");
+  const auto problems = store_.Problems();
+  ASSERT_EQ(::seteuid(own), 0);
+  EXPECT_TRUE(absl::IsPermissionDenied(error)) << error;
+  EXPECT_TRUE(absl::IsPermissionDenied(problems.at("m.onnx")));
+}
+
+TEST_F(ModelStoreTest, AnswersFromMemoryWhileItWatches) {
+  folder_.Write("m.onnx", OnnxFile());
+  store_.Watch();
+  EXPECT_THAT(Names(), ElementsAre("m"));
+  EXPECT_EQ(store_.Models().front()->lease, nullptr);
+  std::promise<std::string> added;
+  const auto subscription = store_.Subscribe([&](const std::vector<ModelChange>& changes) {
+    EXPECT_EQ(changes.size(), 1u);
+    EXPECT_EQ(changes.front().kind, ModelChange::Kind::kAdded);
+    added.set_value(changes.front().id.value());
+  });
+  folder_.Write("n.onnx", OnnxFile());
+  EXPECT_TRUE(store_.Find(Id("n")).ok()) << "one model is always looked for on the disk";
+  EXPECT_EQ(added.get_future().get(), "n");
+  EXPECT_THAT(Names(), ElementsAre("m", "n"));
+}
+
+TEST_F(ModelStoreTest, RemembersHashesOverRestarts) {
+  const TestFolder state;
+  folder_.Write("m.onnx", OnnxFile());
+  folder_.Write("n/n.onnx", OnnxFile());
+  folder_.Write("n/model.toml", "[model]\nversion = '2'");
+  const std::filesystem::path index = state.path() / "models.db";
+  while (!IsSettled(FolderFd::Open(folder_.path() / "n")->Look("model.toml")->identity)) {
+    std::this_thread::yield();
+  }
+  const auto trees = [&] {
+    std::map<std::string, std::string> trees;
+    for (const auto& model : ModelStore({.folders = {folder_.path()}, .index = index}).Models()) {
+      trees[model->id.value()] = model->tree_sha256;
+    }
+    return trees;
+  };
+  const auto first = trees();
+  EXPECT_EQ(first.size(), 2u);
+  EXPECT_EQ(FileIndex(index).size(), 3u);
+  EXPECT_EQ(trees(), first);
+  state.Write("models.db", "damaged");
+  EXPECT_EQ(trees(), first);
+  EXPECT_EQ(FileIndex(index).size(), 3u);
 }
 
 TEST_F(ModelStoreTest, ServesManyThreads) {

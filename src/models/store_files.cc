@@ -76,17 +76,23 @@ absl::StatusOr<struct stat> Stat(int folder, const std::string& name) {
   return base::ErrnoStatus(errno, name);
 }
 
-// The names in a folder, sorted. Ones that vanish meanwhile are the caller's to notice.
-absl::StatusOr<std::vector<std::string>> Names(int folder) {
+// What is in a folder, sorted by name; the kind where the file system tells it. Ones that vanish
+// meanwhile are the caller's to notice.
+struct Named {
+  std::string name;
+  unsigned char type = DT_UNKNOWN;
+};
+
+absl::StatusOr<std::vector<Named>> ReadFolder(int folder) {
   ASSIGN_OR_RETURN(base::UniqueFd fd, OpenBeneath(folder, ".", O_RDONLY | O_DIRECTORY));
   const std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(fd.get()), ::closedir);
   if (stream == nullptr) return base::ErrnoStatus(errno, "list folder");
   static_cast<void>(fd.release());
-  std::vector<std::string> names;
+  std::vector<Named> names;
   errno = 0;
   while (const dirent* entry = ::readdir(stream.get())) {
     const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") names.emplace_back(name);
+    if (name != "." && name != "..") names.push_back({std::string(name), entry->d_type});
     if (names.size() > kNamesMax) {
       return absl::ResourceExhaustedError(
           base::StrCat("the folder has more than ", kNamesMax, " entries"));
@@ -94,13 +100,22 @@ absl::StatusOr<std::vector<std::string>> Names(int folder) {
     errno = 0;
   }
   if (errno != 0) return base::ErrnoStatus(errno, "list folder");
-  std::sort(names.begin(), names.end());
+  std::sort(names.begin(), names.end(),
+            [](const Named& a, const Named& b) { return a.name < b.name; });
+  return names;
+}
+
+absl::StatusOr<std::vector<std::string>> NamesIn(int folder) {
+  ASSIGN_OR_RETURN(std::vector<Named> found, ReadFolder(folder));
+  std::vector<std::string> names;
+  names.reserve(found.size());
+  for (Named& named : found) names.push_back(std::move(named.name));
   return names;
 }
 
 absl::Status AppendTree(int folder, const std::string& prefix, int depth,
                         std::vector<TreeFile>& files) {
-  ASSIGN_OR_RETURN(const std::vector<std::string> names, Names(folder));
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(folder));
   for (const std::string& name : names) {
     const std::string path = prefix + name;
     ASSIGN_OR_RETURN(const struct stat info, Stat(folder, name));
@@ -133,6 +148,11 @@ bool IsSettled(const FileIdentity& identity) {
   return std::chrono::nanoseconds(Nanoseconds(now) - identity.ctime_ns) > kSettleTime;
 }
 
+absl::Status ChangedWhileRead(std::string_view name) {
+  return absl::AbortedError(
+      base::StrCat(name, ": changed while it was being read; let the copy finish and ask again"));
+}
+
 absl::StatusOr<FileIdentity> IdentityOf(int fd, std::string_view name) {
   struct stat info;
   if (::fstat(fd, &info) != 0) return base::ErrnoStatus(errno, name);
@@ -146,11 +166,23 @@ absl::StatusOr<FolderFd> FolderFd::Open(const std::filesystem::path& path) {
   return FolderFd(std::move(fd));
 }
 
+absl::StatusOr<FileIdentity> FolderFd::Identity() const {
+  struct stat info;
+  if (::fstat(fd_.get(), &info) != 0) return base::ErrnoStatus(errno, "folder");
+  return IdentityFrom(info);
+}
+
 absl::StatusOr<FolderFd::File> FolderFd::OpenFile(const std::string& path) const {
   // O_NONBLOCK: opening a FIFO must not wait for a writer.
   ASSIGN_OR_RETURN(base::UniqueFd fd, OpenBeneath(fd_.get(), path, O_RDONLY | O_NONBLOCK));
   ASSIGN_OR_RETURN(const FileIdentity identity, IdentityOf(fd.get(), path));
   return File{std::move(fd), identity};
+}
+
+absl::StatusOr<FolderFd::File> FolderFd::OpenListed(const TreeFile& listed) const {
+  ASSIGN_OR_RETURN(File file, OpenFile(listed.path));
+  if (file.identity != listed.identity) return ChangedWhileRead(listed.path);
+  return file;
 }
 
 absl::StatusOr<FolderFd> FolderFd::OpenFolder(const std::string& path) const {
@@ -160,11 +192,13 @@ absl::StatusOr<FolderFd> FolderFd::OpenFolder(const std::string& path) const {
 
 absl::StatusOr<Entry> FolderFd::Look(const std::string& name) const {
   ASSIGN_OR_RETURN(const struct stat info, Stat(fd_.get(), name));
-  return Entry{name, KindOf(info.st_mode)};
+  return Entry{name, KindOf(info.st_mode), IdentityFrom(info)};
 }
 
+absl::StatusOr<std::vector<std::string>> FolderFd::Names() const { return NamesIn(fd_.get()); }
+
 absl::StatusOr<std::vector<Entry>> FolderFd::List() const {
-  ASSIGN_OR_RETURN(const std::vector<std::string> names, Names(fd_.get()));
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(fd_.get()));
   std::vector<Entry> entries;
   for (const std::string& name : names) {
     if (name.starts_with('.')) continue;
@@ -172,6 +206,17 @@ absl::StatusOr<std::vector<Entry>> FolderFd::List() const {
     if (entry.ok()) entries.push_back(*entry);  // Otherwise removed meanwhile.
   }
   return entries;
+}
+
+absl::StatusOr<std::vector<std::string>> FolderFd::Folders() const {
+  ASSIGN_OR_RETURN(const std::vector<Named> found, ReadFolder(fd_.get()));
+  std::vector<std::string> folders;
+  for (const auto& [name, type] : found) {
+    if (type != DT_DIR && type != DT_UNKNOWN) continue;
+    const absl::StatusOr<Entry> entry = Look(name);
+    if (entry.ok() && entry->kind == EntryKind::kFolder) folders.push_back(name);
+  }
+  return folders;
 }
 
 absl::StatusOr<std::vector<TreeFile>> FolderFd::Tree() const {

@@ -27,6 +27,9 @@ struct FileIdentity {
 // Whether the file's last change is so long ago that another would show in its times.
 bool IsSettled(const FileIdentity& identity);
 
+// Aborted: what was read of `name` is neither its old nor its new content.
+absl::Status ChangedWhileRead(std::string_view name);
+
 // The identity of an open regular file; FailedPrecondition for anything else. `name` is for
 // messages.
 absl::StatusOr<FileIdentity> IdentityOf(int fd, std::string_view name);
@@ -35,6 +38,7 @@ enum class EntryKind { kFile, kFolder, kSymlink, kOther };
 struct Entry {
   std::string name;
   EntryKind kind = EntryKind::kOther;
+  FileIdentity identity;  // Of whatever it is.
 };
 
 struct TreeFile {
@@ -48,6 +52,11 @@ class FolderFd {
  public:
   // The folder itself may be reached through links: its path is the operator's own.
   static absl::StatusOr<FolderFd> Open(const std::filesystem::path& path);
+  explicit FolderFd(base::UniqueFd fd) : fd_(std::move(fd)) {}
+
+  int fd() const { return fd_.get(); }
+  // Which folder it is, and in which state.
+  absl::StatusOr<FileIdentity> Identity() const;
 
   // A regular file for reading, with its identity. NotFound, or FailedPrecondition when it is, or
   // lies behind, a symbolic link or is no regular file.
@@ -56,10 +65,16 @@ class FolderFd {
     FileIdentity identity;
   };
   absl::StatusOr<File> OpenFile(const std::string& path) const;
+  // The same, provided that it is still the one that was listed: Aborted otherwise.
+  absl::StatusOr<File> OpenListed(const TreeFile& listed) const;
   absl::StatusOr<FolderFd> OpenFolder(const std::string& path) const;
 
   // What is at `name`; NotFound when nothing is.
   absl::StatusOr<Entry> Look(const std::string& name) const;
+  // The names in the folder, sorted.
+  absl::StatusOr<std::vector<std::string>> Names() const;
+  // The folders in the folder, hidden ones too.
+  absl::StatusOr<std::vector<std::string>> Folders() const;
   // Everything in the folder but hidden entries, in order of names.
   absl::StatusOr<std::vector<Entry>> List() const;
   // All files below the folder, hidden ones too, in order of paths. FailedPrecondition when
@@ -67,8 +82,6 @@ class FolderFd {
   absl::StatusOr<std::vector<TreeFile>> Tree() const;
 
  private:
-  explicit FolderFd(base::UniqueFd fd) : fd_(std::move(fd)) {}
-
   base::UniqueFd fd_;
 };
 
