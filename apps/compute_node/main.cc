@@ -6,11 +6,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "absl/strings/str_join.h"
 #include "apps/compute_node/sandbox_check.h"
 #include "apps/compute_node/state_folder.h"
+#include "apps/compute_node/subnet_membership.h"
 #include "apps/compute_node/wallet_loading.h"
 #include "base/clock.h"
 #include "base/logging.h"
@@ -247,17 +249,34 @@ node::SessionCallbacks StartUpLines() {
           .on_ready = [] { Say("✓ Compute Node ready for tasks"); }};
 }
 
-// What is configured and not to be had must not pass in silence.
-void WarnOfSettings(const NodeConfig& config, const models::ModelStore& store) {
-  if (config.sync_models || config.registry_address) {
-    base::Log("node").warn(
-        "this version does not synchronise models; it serves what is in {} already",
-        config.model_path.native());
-  }
+// What is in the folders and cannot be had must not pass in silence.
+void WarnOfProblems(const models::ModelStore& store) {
   for (const auto& [name, problem] : store.Problems()) {
     base::Log("models").warn("model {} is not served: {}", base::OneLine(name),
                              base::OneLine(base::ToStd(problem.message())));
   }
+}
+
+// Where models are served from: the operator's own, and those of the subnet.
+std::vector<std::filesystem::path> ModelFolders(const NodeConfig& config) {
+  std::error_code error;
+  if (!config.sync_models) return {config.model_path};
+  std::filesystem::create_directories(config.sync.models_dir, error);  // Sync says it, if not.
+  if (std::filesystem::equivalent(config.model_path, config.sync.models_dir, error)) {
+    return {config.model_path};
+  }
+  return {config.model_path, config.sync.models_dir};
+}
+
+// The statistics, with what the subnet has to do with them.
+node::StatisticsReport ReportOf(const telemetry::StatisticsSnapshot& snapshot,
+                                const SubnetMembership* member) {
+  node::StatisticsReport report = ReportOf(snapshot);
+  auto object = nlohmann::json::parse(report.json, nullptr, false);
+  if (member == nullptr || !object.is_object()) return report;
+  object["subnet"] = nlohmann::json::parse(member->ToJson(), nullptr, false);
+  report.json = object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return report;
 }
 
 // Waits for SIGINT or SIGTERM, which the process blocks.
@@ -309,8 +328,10 @@ absl::Status Run(const NodeConfig& config) {
   const inference::ExecutionLimits limits = LimitsOf(config);
   ASSIGN_OR_RETURN(const std::vector<std::string> layers,
                    CheckSandbox(*sandbox, environment, limits));
-  const models::ModelStore store(config.model_path);
-  WarnOfSettings(config, store);
+  models::ModelStore store(
+      {.folders = ModelFolders(config), .index = config.state_dir / "files.sqlite"});
+  store.Watch();
+  WarnOfProblems(store);
 
   telemetry::ExecutionStatistics statistics(clock);
   const signing::ResultSigner signer(wallet, clock);
@@ -340,7 +361,10 @@ absl::Status Run(const NodeConfig& config) {
                           .enforced_layers = layers,
                           .statistics = SummaryOf(statistics.Snapshot().all),
                           .input_bytes_max = std::uint64_t{config.message_mb_max} << 20,
-                          .subnet_id = config.subnet_id};
+                          .subnet_id = config.sync.subnet_id};
+  };
+  const auto sign = [&](std::string_view nonce, std::string_view to, std::uint32_t version) {
+    return signing::SignChallenge(wallet, nonce, to, version);
   };
   node::MemoryOutbox outbox({});
   node::NodeSession session(
@@ -349,26 +373,28 @@ absl::Status Run(const NodeConfig& config) {
                       .ca_file = config.tls_ca_file.value_or("")},
        .slots = SlotsOf(config),
        .queue_capacity = config.queue_depth},
-      *execution, outbox, describe,
-      [&](std::string_view nonce, std::string_view gateway, std::uint32_t version) {
-        return signing::SignChallenge(wallet, nonce, gateway, version);
-      },
-      StartUpLines());
-  ASSIGN_OR_RETURN(auto control, node::ControlServer::Start(
-                                     config.state_dir / "control.sock",
-                                     {.statistics = [&] { return ReportOf(statistics.Snapshot()); },
-                                      .node =
-                                          [&] {
-                                            const node::SessionState state = session.state();
-                                            return node::NodeReport{
-                                                .info = session.Describe(),
-                                                .gateway_address = config.gateway_address,
-                                                .connected = state.connected,
-                                                .last_error = state.last_error,
-                                                .reconnects = state.reconnects,
-                                                .results_pending = outbox.usage().count};
-                                          },
-                                      .models = [&] { return ReportOf(store, runner); }}));
+      *execution, outbox, describe, sign, StartUpLines());
+  ASSIGN_OR_RETURN(auto member, SubnetMembership::Join(
+                                    config, store, [&] { return session.Describe(); }, sign));
+  auto changes = store.Subscribe([&](const std::vector<models::ModelChange>&) {
+    session.NotifyChanged();
+    if (member != nullptr) member->NotifyChanged();
+  });
+  ASSIGN_OR_RETURN(auto control,
+                   node::ControlServer::Start(
+                       config.state_dir / "control.sock",
+                       {.statistics = [&] { return ReportOf(statistics.Snapshot(), member.get()); },
+                        .node =
+                            [&] {
+                              const node::SessionState state = session.state();
+                              return node::NodeReport{.info = session.Describe(),
+                                                      .gateway_address = config.gateway_address,
+                                                      .connected = state.connected,
+                                                      .last_error = state.last_error,
+                                                      .reconnects = state.reconnects,
+                                                      .results_pending = outbox.usage().count};
+                            },
+                        .models = [&] { return ReportOf(store, runner); }}));
   Say(base::StrCat("Connecting to Gateway at ", config.gateway_address, "..."));
   RETURN_IF_ERROR(session.Start());
 
@@ -381,6 +407,8 @@ absl::Status Run(const NodeConfig& config) {
   const bool complete = session.Drain(seconds(config.drain_timeout_seconds));
   Say(telemetry::ToText(statistics.Snapshot()));
   control.reset();
+  changes.reset();
+  member.reset();
   std::fflush(nullptr);
   std::_Exit(complete ? 0 : 1);  // Nobody can join a thread that waits for a signal.
 }

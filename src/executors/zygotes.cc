@@ -14,7 +14,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr char kLibraryInside[] = "/zygote/libncn_zygote.so";
-constexpr char kModelsInside[] = "/models";
+constexpr char kModelsInside[] = "/models-";
 constexpr milliseconds kFirstPause{100};
 constexpr milliseconds kPauseMax{30'000};
 // One that dies sooner has not got through its imports; after any other, the count begins afresh.
@@ -62,9 +62,10 @@ absl::StatusOr<std::unique_ptr<sandbox::Zygote>> Zygotes::Start(Framework framew
   limits.processes = std::max(limits.processes, kProcessesMax);
   limits.memory_bytes = std::max(limits.memory_bytes, kMemoryBytes);
   sandbox::PolicyBuilder builder = BasePolicy(environment_);
-  builder.SetProfile(sandbox::SeccompProfile::kZygote)
-      .AddReadOnly(options_.models.native(), kModelsInside)
-      .SetLimits(limits);
+  builder.SetProfile(sandbox::SeccompProfile::kZygote).SetLimits(limits);
+  for (std::size_t i = 0; i < options_.models.size(); ++i) {
+    builder.AddReadOnly(options_.models[i].native(), base::StrCat(kModelsInside, i));
+  }
   if (framework == Framework::kNative) {
     builder.AddReadOnlyExecutable(options_.native_program.native(), kNativeInside);
   } else {

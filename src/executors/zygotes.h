@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "base/clock.h"
@@ -32,9 +33,9 @@ class Zygotes {
  public:
   struct Options {
     std::filesystem::path executors_path;
-    std::filesystem::path library;         // libncn_zygote.so
-    std::filesystem::path native_program;  // The native executor's; empty without it.
-    std::filesystem::path models;          // The folder whose models children may show.
+    std::filesystem::path library;              // libncn_zygote.so
+    std::filesystem::path native_program;       // The native executor's; empty without it.
+    std::vector<std::filesystem::path> models;  // The folders whose models children may show.
     inference::ExecutionLimits limits;
   };
   // `sandbox` and `clock` outlive the zygotes.
