@@ -1,7 +1,6 @@
 #include "transfer/downloader.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,6 +21,7 @@
 #include "base/unique_fd.h"
 #include "transfer/disk.h"
 #include "transfer/file_download.h"
+#include "transfer/partial_file.h"
 
 namespace ncn::transfer {
 
@@ -37,13 +37,6 @@ struct Downloader::Shared {
 namespace {
 
 constexpr std::chrono::milliseconds kTick(100);
-constexpr std::string_view kSuffixes[] = {".part", ".live", ".resume", ".copy"};
-
-bool IsSha256(std::string_view text) {
-  return text.size() == 64 && std::all_of(text.begin(), text.end(), [](char c) {
-           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-         });
-}
 
 absl::Status Check(const FileToFetch& file) {
   const auto wrong = [&](std::string_view what) {
@@ -183,18 +176,6 @@ class Batch {
   std::vector<absl::Status> statuses_;
 };
 
-// Removes one file of the staging folder unless it is locked; what that frees.
-std::uint64_t RemoveUnlocked(int folder, const std::string& name) {
-  const base::UniqueFd fd(
-      ::openat(folder, name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-  struct stat info;
-  if (!fd.valid() || ::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode) ||
-      ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0 || ::unlinkat(folder, name.c_str(), 0) != 0) {
-    return 0;
-  }
-  return AllocatedBytes(info);
-}
-
 }  // namespace
 
 Downloader::Downloader(DownloaderOptions options)
@@ -208,38 +189,6 @@ std::vector<absl::Status> Downloader::Fetch(const std::vector<FileToFetch>& file
   const DownloadContext context = {
       .options = shared_->options, .bandwidth = shared_->bandwidth, .readers = shared_->readers};
   return Batch(context, files, progress != nullptr ? *progress : board).Run(stop);
-}
-
-absl::StatusOr<std::uint64_t> RemovePartialFiles(const std::filesystem::path& staging,
-                                                 const std::set<std::string>& wanted) {
-  const base::UniqueFd folder(::open(staging.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!folder.valid()) {
-    if (errno == ENOENT) return 0;
-    return base::ErrnoStatus(errno, staging.native());
-  }
-  std::set<std::string> unwanted;
-  std::error_code error;
-  for (std::filesystem::directory_iterator at(staging, error), end; !error && at != end;
-       at.increment(error)) {
-    const std::filesystem::path name = at->path().filename();
-    const std::string sha256 = name.stem().native();
-    const bool is_ours = std::find(std::begin(kSuffixes), std::end(kSuffixes),
-                                   name.extension().native()) != std::end(kSuffixes);
-    if (is_ours && IsSha256(sha256) && !wanted.contains(sha256)) unwanted.insert(sha256);
-  }
-  if (error) return base::ErrnoStatus(error.value(), staging.native());
-  std::uint64_t freed_bytes = 0;
-  for (const std::string& sha256 : unwanted) {
-    // The lock on the partial file covers what is beside it.
-    const std::string part = sha256 + ".part";
-    freed_bytes += RemoveUnlocked(folder.get(), part);
-    struct stat info;
-    if (::fstatat(folder.get(), part.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0) continue;
-    for (const std::string_view suffix : {".live", ".resume", ".copy"}) {
-      freed_bytes += RemoveUnlocked(folder.get(), base::StrCat(sha256, suffix));
-    }
-  }
-  return freed_bytes;
 }
 
 }  // namespace ncn::transfer

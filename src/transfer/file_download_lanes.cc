@@ -1,6 +1,9 @@
 // The connections of a FileDownload: which range is read from which source, and what follows from
 // how that ended.
 
+#include <pthread.h>
+#include <signal.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -36,6 +39,11 @@ bool IsLasting(absl::StatusCode code) {
 }  // namespace
 
 void FileDownload::Work(const std::stop_token& stop) {
+  // A TLS connection that breaks raises it, in the thread that writes.
+  sigset_t broken_pipe;
+  sigemptyset(&broken_pipe);
+  sigaddset(&broken_pipe, SIGPIPE);
+  ::pthread_sigmask(SIG_BLOCK, &broken_pipe, nullptr);
   std::unique_lock lock(mutex_);
   while (Lane* lane = NextLane(lock, stop)) {
     lock.unlock();
@@ -98,8 +106,10 @@ std::optional<RangeRequest> FileDownload::NextRange(const Source& source) const 
   if (source.ranges == Source::Ranges::kNo) {
     return RangeRequest{.offset = 0, .length = size, .size_bytes = size};
   }
-  ByteRanges taken = part_->present();
+  // First what is being read: meanwhile it becomes what is there, never the other way round.
+  ByteRanges taken;
   for (const Lane& lane : lanes_) taken.Add({lane.position, lane.end()});
+  for (const ByteRange& range : part_->present().ranges()) taken.Add(range);
   const ByteRange gap = taken.FirstGap(0, size);
   if (gap.size() == 0) return std::nullopt;
   std::uint64_t length = gap.size();

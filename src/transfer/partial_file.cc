@@ -26,9 +26,9 @@ constexpr std::chrono::milliseconds kSyncPauseMin(250);
 constexpr std::chrono::milliseconds kSyncPauseMax(2000);
 constexpr std::uint64_t kNotifyBytes = 128 * 1024;
 
-// Some thousandths of the file, so that a killed process loses little, and never much.
+// A small part of the file, so that a killed process loses little, and never much.
 std::uint64_t LiveStepBytes(std::uint64_t size_bytes) {
-  return std::clamp<std::uint64_t>(size_bytes / 512, 64 * 1024, 1024 * 1024);
+  return std::clamp<std::uint64_t>(size_bytes / 4096, 64 * 1024, 256 * 1024);
 }
 
 std::string BootId() {
@@ -73,6 +73,12 @@ absl::StatusOr<std::optional<base::UniqueFd>> TryLock(const std::string& path) {
 }
 
 }  // namespace
+
+bool IsSha256(std::string_view text) {
+  return text.size() == 64 && std::all_of(text.begin(), text.end(), [](char c) {
+           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+         });
+}
 
 absl::StatusOr<std::unique_ptr<PartialFile>> PartialFile::Open(const std::filesystem::path& staging,
                                                                const std::string& sha256,
@@ -218,9 +224,22 @@ absl::Status PartialFile::SyncIfDue(std::chrono::steady_clock::time_point now) {
     return absl::OkStatus();
   }
   if (::fdatasync(fd_.get()) != 0) return WriteStatus(errno, PathOf(".part"));
-  RETURN_IF_ERROR(base::WriteFileAtomically(PathOf(".resume"), RecordOf(present), 0644));
+  RETURN_IF_ERROR(ReplaceSyncedRecord(present));
   synced_bytes_ = present.size_bytes();
   synced_at_ = std::chrono::steady_clock::now();
+  return absl::OkStatus();
+}
+
+absl::Status PartialFile::ReplaceSyncedRecord(const ByteRanges& synced) const {
+  const std::string fresh = PathOf(".resume.new");
+  const base::UniqueFd fd(
+      ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
+  if (!fd.valid()) return WriteStatus(errno, fresh);
+  RETURN_IF_ERROR(WriteAt(fd.get(), 0, RecordOf(synced)));
+  // Whether the new name is durable does not matter: the old one tells less, but nothing wrong.
+  if (::fdatasync(fd.get()) != 0 || ::rename(fresh.c_str(), PathOf(".resume").c_str()) != 0) {
+    return WriteStatus(errno, fresh);
+  }
   return absl::OkStatus();
 }
 
@@ -264,6 +283,7 @@ void PartialFile::RemoveRecords() {
   recorded_bytes_ = present_.size_bytes();
   ::unlink(PathOf(".live").c_str());
   ::unlink(PathOf(".resume").c_str());
+  ::unlink(PathOf(".resume.new").c_str());
 }
 
 }  // namespace ncn::transfer

@@ -17,6 +17,14 @@
 
 namespace ncn::transfer {
 
+// What the names in a staging folder end with, after 64 hexadecimal digits; the first holds the
+// lock.
+inline constexpr std::string_view kPartialFileSuffixes[] = {".part", ".live", ".resume",
+                                                            ".resume.new", ".copy"};
+
+// Whether it is 64 lower-case hexadecimal digits.
+bool IsSha256(std::string_view text);
+
 // A file in the making: STAGING/SHA256.part, locked, and two records of which bytes of it are
 // there:
 //   SHA256.live    replaced in place after every few bytes, without waiting for the disk: right as
@@ -70,6 +78,7 @@ class PartialFile {
   std::string PathOf(std::string_view suffix) const;
   std::string RecordOf(const ByteRanges& ranges) const;
   void WriteLiveRecord();
+  absl::Status ReplaceSyncedRecord(const ByteRanges& synced) const;
   void RemoveRecords();
 
   const std::filesystem::path stem_;
