@@ -375,7 +375,7 @@ absl::Status Run(const NodeConfig& config) {
        .queue_capacity = config.queue_depth},
       *execution, outbox, describe, sign, StartUpLines());
   ASSIGN_OR_RETURN(auto member, SubnetMembership::Join(
-                                    config, store, [&] { return session.Describe(); }, sign));
+                                    config, store, [&] { return session.Describe(); }, sign, Say));
   auto changes = store.Subscribe([&](const std::vector<models::ModelChange>&) {
     session.NotifyChanged();
     if (member != nullptr) member->NotifyChanged();

@@ -1,11 +1,13 @@
 #include "apps/compute_node/subnet_membership.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "apps/sync_setup.h"
 #include "base/logging.h"
 #include "base/status_macros.h"
+#include "base/strings.h"
 
 namespace ncn::apps {
 namespace {
@@ -50,11 +52,24 @@ void LogChange(const std::string& registry, const absl::Status& status) {
   }
 }
 
+std::string SummaryOf(const std::vector<sync::ModelOutcome>& outcomes) {
+  using Kind = sync::ModelOutcome::Kind;
+  const auto bad = std::count_if(outcomes.begin(), outcomes.end(), [](const auto& outcome) {
+    return outcome.kind == Kind::kFailed || outcome.kind == Kind::kSkipped;
+  });
+  const auto all = std::count_if(outcomes.begin(), outcomes.end(), [](const auto& outcome) {
+    return outcome.kind != Kind::kRemoved;
+  });
+  return base::StrCat(bad == 0 ? "✓" : "!", " Models synchronised: ", all - bad, " of ", all,
+                      bad == 0 ? "" : "; the log says what is wrong with the others");
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<SubnetMembership>> SubnetMembership::Join(
     const config::NodeConfig& config, models::ModelStore& store,
-    std::function<wire::NodeInfo()> describe, registry::SignChallenge sign) {
+    std::function<wire::NodeInfo()> describe, registry::SignChallenge sign,
+    std::function<void(const std::string& line)> say) {
   if (config.sync.registries.empty()) return nullptr;
   std::unique_ptr<SubnetMembership> member(new SubnetMembership());
   const std::string ca_file = config.tls_ca_file.value_or("").native();
@@ -66,6 +81,10 @@ absl::StatusOr<std::unique_ptr<SubnetMembership>> SubnetMembership::Join(
                                      .synchronizer = SynchronizerOptionsOf(config.sync, ca_file)};
     // Whoever else serves the folder may have requests that began before a version was replaced.
     options.synchronizer.retired_min = std::chrono::seconds(config.execution_timeout_seconds);
+    options.on_pass = [say = std::move(say),
+                       said = false](const std::vector<sync::ModelOutcome>& outcomes) mutable {
+      if (!std::exchange(said, true)) say(SummaryOf(outcomes));
+    };
     member->sync_ =
         std::make_unique<sync::SyncService>(member->registries_, store, std::move(options));
   }

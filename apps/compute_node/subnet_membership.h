@@ -17,10 +17,12 @@ namespace ncn::apps {
 // models if it was told to. Thread-safe.
 class SubnetMembership {
  public:
-  // Null without registries. `store` outlives it; errors name a registry's address.
+  // Null without registries. `say` gets a line when the models were synchronised for the first
+  // time. `store` outlives it; errors name a registry's address.
   static absl::StatusOr<std::unique_ptr<SubnetMembership>> Join(
       const config::NodeConfig& config, models::ModelStore& store,
-      std::function<wire::NodeInfo()> describe, registry::SignChallenge sign);
+      std::function<wire::NodeInfo()> describe, registry::SignChallenge sign,
+      std::function<void(const std::string& line)> say);
 
   // What `describe` says has changed.
   void NotifyChanged() { announcer_->Refresh(); }

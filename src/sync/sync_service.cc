@@ -116,6 +116,7 @@ absl::Status SyncService::OnePass(std::stop_token stop) {
     state_.subnet_version = subnet.version;
   }
   std::vector<ModelOutcome> outcomes = synchronizer_->Run(subnet, stop, {}, LogOutcome);
+  if (options_.on_pass && !stop.stop_requested()) options_.on_pass(outcomes);
   std::lock_guard lock(mutex_);
   state_.outcomes = std::move(outcomes);
   state_.finished_seconds = std::chrono::duration_cast<std::chrono::seconds>(

@@ -55,6 +55,8 @@ struct SyncServiceOptions {
   std::chrono::milliseconds retry{std::chrono::seconds(15)};  // After a pass with a failure.
   std::chrono::milliseconds report_every{std::chrono::seconds(10)};
   SynchronizerOptions synchronizer;
+  // Hears of the end of each pass that took place, on the service's thread. May be empty.
+  std::function<void(const std::vector<ModelOutcome>&)> on_pass;
 };
 
 // Keeps a folder as its subnet wants it for as long as it exists: a pass at once, then in intervals
