@@ -22,6 +22,7 @@ using httplib::Request;
 using httplib::Response;
 using std::chrono::steady_clock;
 
+constexpr char kMediaType[] = "application/octet-stream";
 constexpr std::size_t kBufferBytes = 256 << 10;
 constexpr std::size_t kRangesMax = 16;  // In one request.
 constexpr std::size_t kRequestsPerConnectionMax = 1000;
@@ -53,21 +54,46 @@ absl::StatusOr<HostPort> ParseListenAddress(const std::string& address) {
       base::StrCat("'", address, "' is no HOST:PORT to listen on, such as 127.0.0.1:8080"));
 }
 
-// Gives cpp-httplib the bytes of one answer.
+// A part of an answer: a text, or so many bytes of the file.
+struct Part {
+  std::string text;
+  std::uint64_t offset = 0;
+  std::uint64_t length = 0;
+
+  std::uint64_t bytes() const { return text.empty() ? length : text.size(); }
+};
+
+// Gives cpp-httplib the bytes of one answer, part after part.
 class Body {
  public:
-  Body(FileDepot::OpenFile file, std::uint64_t rate_min, const std::atomic<bool>& stopping)
-      : file_(std::move(file)), rate_min_(rate_min), stopping_(stopping) {
+  Body(FileDepot::OpenFile file, std::vector<Part> parts, std::uint64_t rate_min,
+       const std::atomic<bool>& stopping)
+      : file_(std::move(file)), parts_(std::move(parts)), rate_min_(rate_min), stopping_(stopping) {
     ::posix_fadvise(file_.fd.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+    for (const Part& part : parts_) bytes_ += part.bytes();
   }
 
-  // Whether the transfer goes on.
-  bool Provide(std::size_t offset, std::size_t length, httplib::DataSink& sink) {
+  std::uint64_t bytes() const { return bytes_; }
+
+  // Whether the transfer goes on. cpp-httplib asks in order.
+  bool Provide(httplib::DataSink& sink) {
     if (stopping_ || IsTooSlow()) return false;
+    while (next_ < parts_.size() && done_ == parts_[next_].bytes()) {
+      ++next_;
+      done_ = 0;
+    }
+    if (next_ == parts_.size()) return false;
+    const Part& part = parts_[next_];
+    if (!part.text.empty()) {
+      done_ = part.bytes();
+      return sink.write(part.text.data(), part.text.size());
+    }
     thread_local std::vector<char> buffer(kBufferBytes);
-    const ssize_t got = ::pread(file_.fd.get(), buffer.data(), std::min(buffer.size(), length),
-                                static_cast<off_t>(offset));
+    const ssize_t got = ::pread(file_.fd.get(), buffer.data(),
+                                std::min<std::uint64_t>(buffer.size(), part.length - done_),
+                                static_cast<off_t>(part.offset + done_));
     if (got <= 0) return false;
+    done_ += static_cast<std::uint64_t>(got);
     sent_ += static_cast<std::uint64_t>(got);
     return sink.write(buffer.data(), static_cast<std::size_t>(got));
   }
@@ -80,25 +106,52 @@ class Body {
   }
 
   const FileDepot::OpenFile file_;
+  const std::vector<Part> parts_;
   const std::uint64_t rate_min_;
   const std::atomic<bool>& stopping_;
   const steady_clock::time_point began_ = steady_clock::now();
-  std::uint64_t sent_ = 0;
+  std::uint64_t bytes_ = 0;
+  std::uint64_t sent_ = 0;  // Of the file.
+  std::size_t next_ = 0;    // The part under way,
+  std::uint64_t done_ = 0;  // and how much of it was given.
 };
 
-// The ranges that can be satisfied, with both ends stated and inside the file (RFC 9110, 14.1.2);
-// cpp-httplib 0.11 would read beyond the end.
-httplib::Ranges Satisfiable(const httplib::Ranges& asked, std::uint64_t size_bytes) {
+// The parts of the file that are asked for and exist (RFC 9110, 14.1.2). cpp-httplib 0.11 does not
+// do it: it would read beyond the end and state a size of 0 between several ranges.
+std::vector<Part> Satisfiable(const httplib::Ranges& asked, std::uint64_t size_bytes) {
   const auto size = static_cast<std::int64_t>(size_bytes);
-  httplib::Ranges ranges;
+  std::vector<Part> parts;
   for (const auto& [first, last] : asked) {
-    if (first < 0 && last > 0 && size > 0) {
-      ranges.emplace_back(std::max<std::int64_t>(size - last, 0), size - 1);
-    } else if (first >= 0 && first < size) {
-      ranges.emplace_back(first, last < 0 ? size - 1 : std::min<std::int64_t>(last, size - 1));
+    std::int64_t from = first;
+    std::int64_t to = last < 0 ? size - 1 : std::min<std::int64_t>(last, size - 1);
+    if (first < 0) {  // The last so many bytes.
+      if (last <= 0) continue;
+      from = std::max<std::int64_t>(size - last, 0);
+      to = size - 1;
     }
+    if (from > to) continue;
+    parts.push_back({.offset = static_cast<std::uint64_t>(from),
+                     .length = static_cast<std::uint64_t>(to - from + 1)});
   }
-  return ranges;
+  return parts;
+}
+
+std::string ContentRange(const Part& part, std::uint64_t size_bytes) {
+  return base::StrCat("bytes ", part.offset, "-", part.offset + part.length - 1, "/", size_bytes);
+}
+
+// multipart/byteranges of the file's parts.
+std::vector<Part> Multipart(const std::vector<Part>& ranges, std::string_view boundary,
+                            std::uint64_t size_bytes) {
+  std::vector<Part> parts;
+  for (const Part& range : ranges) {
+    parts.push_back({.text = base::StrCat(
+                         "\r\n--", boundary, "\r\nContent-Type: ", std::string_view(kMediaType),
+                         "\r\nContent-Range: ", ContentRange(range, size_bytes), "\r\n\r\n")});
+    parts.push_back(range);
+  }
+  parts.push_back({.text = base::StrCat("\r\n--", boundary, "--\r\n")});
+  return parts;
 }
 
 }  // namespace
@@ -161,29 +214,42 @@ class FileServer::Parts {
       response.status = 304;
       return;
     }
-    // cpp-httplib made the request for this call and cuts the body by these ranges afterwards.
-    httplib::Ranges& ranges = const_cast<Request&>(request).ranges;
+    // cpp-httplib made the request for this call, and would cut the body by them once more.
+    httplib::Ranges asked = std::move(const_cast<Request&>(request).ranges);
+    const_cast<Request&>(request).ranges.clear();
     if (request.has_header("If-Range") && request.get_header_value("If-Range") != etag) {
-      ranges.clear();
+      asked.clear();
     }
-    const std::uint64_t size = file->size_bytes;
-    if (!ranges.empty()) {
-      const bool too_many = ranges.size() > kRangesMax;
-      ranges = Satisfiable(ranges, size);
-      if (ranges.empty() || too_many) {
-        ranges.clear();
-        response.status = 416;
+    Send(*std::move(file), asked, sha256, response);
+  }
+
+  void Send(FileDepot::OpenFile file, const httplib::Ranges& asked, const std::string& sha256,
+            Response& response) {
+    const std::uint64_t size = file.size_bytes;
+    std::vector<Part> parts = {{.length = size}};
+    std::string type = kMediaType;
+    if (!asked.empty()) {
+      parts = asked.size() > kRangesMax ? std::vector<Part>() : Satisfiable(asked, size);
+      response.status = parts.empty() ? 416 : 206;
+      if (parts.empty()) {
         response.set_header("Content-Range", base::StrCat("bytes */", size));
         return;
       }
+      if (parts.size() == 1) {
+        response.set_header("Content-Range", ContentRange(parts.front(), size));
+      } else {
+        // No file holds its own hash, so its digits never occur in one by chance.
+        type = base::StrCat("multipart/byteranges; boundary=", sha256);
+        parts = Multipart(parts, sha256, size);
+      }
+    } else if (size == 0) {
+      return response.set_content("", type);
     }
-    if (size == 0) return response.set_content("", "application/octet-stream");
-    auto body = std::make_shared<Body>(*std::move(file), options_.bytes_per_second_min, stopping_);
+    auto body = std::make_shared<Body>(std::move(file), std::move(parts),
+                                       options_.bytes_per_second_min, stopping_);
     response.set_content_provider(
-        size, "application/octet-stream",
-        [body](std::size_t offset, std::size_t length, httplib::DataSink& sink) {
-          return body->Provide(offset, length, sink);
-        });
+        body->bytes(), type,
+        [body](std::size_t, std::size_t, httplib::DataSink& sink) { return body->Provide(sink); });
   }
 
   const Options options_;
