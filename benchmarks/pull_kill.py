@@ -3,8 +3,8 @@
 Fetches a file over loopback HTTP and kills the downloading process with SIGKILL at
 `--kills` random moments, all of one and the same download, then lets it finish. The
 server counts what it sent, so that bytes which a killed process left unread in its
-sockets count, too. The exit status is 1 when more than TARGET_SHARE of the file was sent
-twice, or what arrived is wrong.
+sockets count, too. The exit status is 1 when more than TARGET_SHARE of the file was
+sent twice, or what arrived is wrong.
 """
 
 import argparse

@@ -14,8 +14,7 @@ failed() {
 # spread COUNT: that many lines of standard input, spread evenly over it.
 spread() { awk -v n="$1" '{ line[NR] = $0 } END { for (i = 0; i < n && i < NR; i++) print line[1 + int(i * NR / n)] }'; }
 
-# start_network MODELS: starts ncn devnet on free ports, with a registry that the node fetches the models from, and waits
-# until it takes requests for them.
+# start_network MODELS: starts ncn devnet on free ports, whose node fetches the models from its registry, until it is ready.
 start_network() {
   mkdir -p "$folder/results"
   build/bin/ncn devnet --registry --model-path "$1" --gateway-port 0 --ready-file "$folder/address" \
