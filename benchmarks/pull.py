@@ -2,9 +2,9 @@
 
 The contenders take turns, `--runs` times: the project's downloader, with one
 connection and with several, which hashes while it fetches and ends with a file that is
-on disk; and `curl -o` followed by `sha256sum`, which does not wait for the disk. The exit status is 1
-when the downloader's median takes more than TARGET_RATIO of curl's, or its memory peaks
-above TARGET_MIB.
+on disk; and `curl -o` followed by `sha256sum`, which does not wait for the disk. The
+exit status is 1 when the downloader's median takes more than TARGET_RATIO of curl's, or
+its memory peaks above TARGET_MIB.
 """
 
 import argparse
