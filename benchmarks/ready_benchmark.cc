@@ -229,7 +229,7 @@ absl::Status Main(const Options& options) {
                              {.executors_path = scripts,
                               .library = NCN_ZYGOTE_LIBRARY,
                               .native_program = NCN_NATIVE_EXECUTOR,
-                              .models = folder,
+                              .models = {folder},
                               .limits = limits},
                              clock);
   const auto ready_min = static_cast<std::uint32_t>(std::stoul(options.at("--ready-min")));

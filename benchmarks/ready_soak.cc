@@ -135,7 +135,7 @@ absl::StatusOr<bool> Soak(const std::string& folder, const std::string& input,
                              {.executors_path = scripts,
                               .library = NCN_ZYGOTE_LIBRARY,
                               .native_program = NCN_NATIVE_EXECUTOR,
-                              .models = folder,
+                              .models = {folder},
                               .limits = limits},
                              clock);
   std::vector<std::shared_ptr<const models::Model>> models;

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <set>
 #include <thread>
 
 #include "absl/strings/str_join.h"
@@ -108,14 +109,28 @@ std::filesystem::path NativeProgram(const executors::RuntimeEnvironment& environ
   return {};
 }
 
+// Where models lie: the operator's folder, and the one that is synchronised when it is another.
+std::vector<std::filesystem::path> ModelFolders(const NodeConfig& config) {
+  std::vector<std::filesystem::path> folders = {config.model_path};
+  const bool given = config.models_dir != NodeConfig().models_dir;
+  if ((config.sync_models || given) && config.models_dir != config.model_path) {
+    folders.push_back(config.models_dir);
+  }
+  return folders;
+}
+
 // Zygotes of the frameworks that the models need, which import while the node connects.
 void StartZygotes(const models::ModelStore& store, const executors::ExecutorSelector& selector,
                   executors::Zygotes& zygotes) {
-  for (const inference::ModelId& id : store.List()) {
-    const auto model = store.Find(id);
-    const auto candidates = model.ok() ? selector.Candidates(**model) : model.status();
-    if (!candidates.ok()) continue;
-    const auto zygote = zygotes.Get(executors::FrameworkFor(candidates->front(), **model));
+  std::set<executors::Framework> frameworks;
+  for (const auto& model : store.Models()) {
+    const auto candidates = selector.Candidates(*model);
+    if (candidates.ok()) {
+      frameworks.insert(executors::FrameworkFor(candidates->front(), *model));
+    }
+  }
+  for (const executors::Framework framework : frameworks) {
+    const auto zygote = zygotes.Get(framework);
     if (!zygote.ok()) {
       base::Log("executors").warn("no ready sandboxes: {}", std::string(zygote.status().message()));
       return;
@@ -124,10 +139,14 @@ void StartZygotes(const models::ModelStore& store, const executors::ExecutorSele
 }
 
 // Those that are pinned, too.
-void Preload(const NodeConfig& config, const models::ModelStore& store,
+std::set<std::string> NamesToPreload(const NodeConfig& config) {
+  std::set<std::string> names(config.preload.begin(), config.preload.end());
+  names.insert(config.pin.begin(), config.pin.end());
+  return names;
+}
+
+void Preload(const std::set<std::string>& names, const models::ModelStore& store,
              const executors::ExecutorSelector& selector, executors::ReadyScriptRunner& runner) {
-  std::vector<std::string> names = config.preload;
-  names.insert(names.end(), config.pin.begin(), config.pin.end());
   for (const std::string& name : names) {
     const auto id = inference::ModelId::Parse(name);
     const auto model = id.ok() ? store.Find(*id) : id.status();
@@ -139,6 +158,24 @@ void Preload(const NodeConfig& config, const models::ModelStore& store,
                                std::string(candidates.status().message()));
     }
   }
+}
+
+// Makes ready what the changed folders of models ask for, and lets go of what they no longer hold.
+void FollowChanges(const std::vector<models::ModelChange>& changes, const NodeConfig& config,
+                   const models::ModelStore& store, const executors::ExecutorSelector& selector,
+                   executors::Zygotes& zygotes, executors::ReadyScriptRunner& runner) {
+  using Kind = models::ModelChange::Kind;
+  const std::set<std::string> wanted = NamesToPreload(config);
+  std::set<std::string> names;
+  for (const models::ModelChange& change : changes) {
+    const bool warm = change.kind != Kind::kAdded && runner.Forget(change.id);
+    if (change.kind != Kind::kRemoved && (warm || wanted.contains(change.id.value()))) {
+      names.insert(change.id.value());
+    }
+  }
+  if (config.sandbox_mode == "disabled") return;
+  StartZygotes(store, selector, zygotes);
+  Preload(names, store, selector, runner);
 }
 
 // A request's way, from the outside in.
@@ -205,14 +242,12 @@ std::vector<node::ModelReport> ReportOf(const models::ModelStore& store,
     const auto [known, first] = cached.try_emplace(entry.model, entry);
     if (!first) known->second = Joined(std::move(known->second), std::move(entry));
   }
-  for (const inference::ModelId& id : store.List()) {
-    const auto model = store.Find(id);
-    if (!model.ok()) continue;
-    const executors::CacheEntry& entry = cached[id.value()];
-    reports.push_back({.model = id.value(),
-                       .format = std::string(models::Name((*model)->format)),
-                       .size_bytes = (*model)->tree_size_bytes,
-                       .sha256 = (*model)->sha256,
+  for (const auto& model : store.Models()) {
+    const executors::CacheEntry& entry = cached[model->id.value()];
+    reports.push_back({.model = model->id.value(),
+                       .format = std::string(models::Name(model->format)),
+                       .size_bytes = model->tree_size_bytes,
+                       .sha256 = model->tree_sha256,
                        .state = std::string(executors::Name(entry.state)),
                        .ready = entry.ready,
                        .loading = entry.loading,
@@ -234,16 +269,18 @@ void Say(const std::string& line) {
   std::fflush(stdout);
 }
 
+// Said again whenever the models change.
+void SayRegistered(const std::vector<std::string>& models) {
+  const auto quoted = [](std::string* out, const std::string& name) {
+    *out += base::StrCat("\"", name, "\"");
+  };
+  Say(base::StrCat("✓ Registered with supported models: [", absl::StrJoin(models, ", ", quoted),
+                   "]"));
+}
+
 node::SessionCallbacks StartUpLines() {
   return {.on_connected = [] { Say("✓ Connected to Gateway"); },
-          .on_registered =
-              [](const std::vector<std::string>& models) {
-                const auto quoted = [](std::string* out, const std::string& name) {
-                  *out += base::StrCat("\"", name, "\"");
-                };
-                Say(base::StrCat("✓ Registered with supported models: [",
-                                 absl::StrJoin(models, ", ", quoted), "]"));
-              },
+          .on_registered = SayRegistered,
           .on_ready = [] { Say("✓ Compute Node ready for tasks"); }};
 }
 
@@ -309,7 +346,9 @@ absl::Status Run(const NodeConfig& config) {
   const inference::ExecutionLimits limits = LimitsOf(config);
   ASSIGN_OR_RETURN(const std::vector<std::string> layers,
                    CheckSandbox(*sandbox, environment, limits));
-  const models::ModelStore store(config.model_path);
+  models::ModelStore store(
+      {.folders = ModelFolders(config), .index = config.state_dir / "model_index.db"});
+  store.Watch();
   WarnOfSettings(config, store);
 
   telemetry::ExecutionStatistics statistics(clock);
@@ -328,7 +367,7 @@ absl::Status Run(const NodeConfig& config) {
                                       clock);
   if (config.sandbox_mode != "disabled") {
     StartZygotes(store, selector, zygotes);
-    Preload(config, store, selector, runner);
+    Preload(NamesToPreload(config), store, selector, runner);
   }
   const auto execution = ComposeExecution(config, store, selector, runner, signer, statistics);
 
@@ -369,6 +408,11 @@ absl::Status Run(const NodeConfig& config) {
                                                 .results_pending = outbox.usage().count};
                                           },
                                       .models = [&] { return ReportOf(store, runner); }}));
+  const auto subscription = store.Subscribe([&](const std::vector<models::ModelChange>& changes) {
+    session.NotifyChanged();
+    if (session.state().connected) SayRegistered(NamesOf(store));
+    FollowChanges(changes, config, store, selector, zygotes, runner);
+  });
   Say(base::StrCat("Connecting to Gateway at ", config.gateway_address, "..."));
   RETURN_IF_ERROR(session.Start());
 

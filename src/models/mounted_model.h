@@ -7,7 +7,7 @@
 namespace ncn::models {
 
 // A verified model as a sandbox sees it: the files that it really has before it, whatever the paths
-// led to when they were mounted. Keeps the model lent. Thread-safe.
+// led to when they were mounted. Keeps the model lent. Movable; its checks are thread-safe.
 class MountedModel {
  public:
   // `seen` is what is at the place of `model.root` inside: the file, or the folder; O_PATH will do.
@@ -25,8 +25,8 @@ class MountedModel {
  private:
   absl::Status Changed(std::string_view path) const;
 
-  const Model model_;
-  const base::UniqueFd seen_;
+  Model model_;
+  base::UniqueFd seen_;
 };
 
 }  // namespace ncn::models
