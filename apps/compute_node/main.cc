@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <thread>
 
 #include "absl/strings/str_join.h"
@@ -113,11 +114,15 @@ std::filesystem::path NativeProgram(const executors::RuntimeEnvironment& environ
 // Zygotes of the frameworks that the models need, which import while the node connects.
 void StartZygotes(const models::ModelStore& store, const executors::ExecutorSelector& selector,
                   executors::Zygotes& zygotes) {
-  for (const inference::ModelId& id : store.List()) {
-    const auto model = store.Find(id);
-    const auto candidates = model.ok() ? selector.Candidates(**model) : model.status();
-    if (!candidates.ok()) continue;
-    const auto zygote = zygotes.Get(executors::FrameworkFor(candidates->front(), **model));
+  std::set<executors::Framework> frameworks;
+  for (const auto& model : store.Models()) {
+    const auto candidates = selector.Candidates(*model);
+    if (candidates.ok()) {
+      frameworks.insert(executors::FrameworkFor(candidates->front(), *model));
+    }
+  }
+  for (const executors::Framework framework : frameworks) {
+    const auto zygote = zygotes.Get(framework);
     if (!zygote.ok()) {
       base::Log("executors").warn("no ready sandboxes: {}", std::string(zygote.status().message()));
       return;
@@ -126,10 +131,14 @@ void StartZygotes(const models::ModelStore& store, const executors::ExecutorSele
 }
 
 // Those that are pinned, too.
-void Preload(const NodeConfig& config, const models::ModelStore& store,
+std::set<std::string> NamesToPreload(const NodeConfig& config) {
+  std::set<std::string> names(config.preload.begin(), config.preload.end());
+  names.insert(config.pin.begin(), config.pin.end());
+  return names;
+}
+
+void Preload(const std::set<std::string>& names, const models::ModelStore& store,
              const executors::ExecutorSelector& selector, executors::ReadyScriptRunner& runner) {
-  std::vector<std::string> names = config.preload;
-  names.insert(names.end(), config.pin.begin(), config.pin.end());
   for (const std::string& name : names) {
     const auto id = inference::ModelId::Parse(name);
     const auto model = id.ok() ? store.Find(*id) : id.status();
@@ -141,6 +150,24 @@ void Preload(const NodeConfig& config, const models::ModelStore& store,
                                std::string(candidates.status().message()));
     }
   }
+}
+
+// Makes ready what the changed folders of models ask for, and lets go of what they no longer hold.
+void FollowChanges(const std::vector<models::ModelChange>& changes, const NodeConfig& config,
+                   const models::ModelStore& store, const executors::ExecutorSelector& selector,
+                   executors::Zygotes& zygotes, executors::ReadyScriptRunner& runner) {
+  using Kind = models::ModelChange::Kind;
+  const std::set<std::string> wanted = NamesToPreload(config);
+  std::set<std::string> names;
+  for (const models::ModelChange& change : changes) {
+    const bool warm = change.kind != Kind::kAdded && runner.Forget(change.id);
+    if (change.kind != Kind::kRemoved && (warm || wanted.contains(change.id.value()))) {
+      names.insert(change.id.value());
+    }
+  }
+  if (config.sandbox_mode == "disabled") return;
+  StartZygotes(store, selector, zygotes);
+  Preload(names, store, selector, runner);
 }
 
 // A request's way, from the outside in.
@@ -207,14 +234,12 @@ std::vector<node::ModelReport> ReportOf(const models::ModelStore& store,
     const auto [known, first] = cached.try_emplace(entry.model, entry);
     if (!first) known->second = Joined(std::move(known->second), std::move(entry));
   }
-  for (const inference::ModelId& id : store.List()) {
-    const auto model = store.Find(id);
-    if (!model.ok()) continue;
-    const executors::CacheEntry& entry = cached[id.value()];
-    reports.push_back({.model = id.value(),
-                       .format = std::string(models::Name((*model)->format)),
-                       .size_bytes = (*model)->tree_size_bytes,
-                       .sha256 = (*model)->sha256,
+  for (const auto& model : store.Models()) {
+    const executors::CacheEntry& entry = cached[model->id.value()];
+    reports.push_back({.model = model->id.value(),
+                       .format = std::string(models::Name(model->format)),
+                       .size_bytes = model->tree_size_bytes,
+                       .sha256 = model->tree_sha256,
                        .state = std::string(executors::Name(entry.state)),
                        .ready = entry.ready,
                        .loading = entry.loading,
@@ -236,16 +261,18 @@ void Say(const std::string& line) {
   std::fflush(stdout);
 }
 
+// Said again whenever the models change.
+void SayRegistered(const std::vector<std::string>& models) {
+  const auto quoted = [](std::string* out, const std::string& name) {
+    *out += base::StrCat("\"", name, "\"");
+  };
+  Say(base::StrCat("✓ Registered with supported models: [", absl::StrJoin(models, ", ", quoted),
+                   "]"));
+}
+
 node::SessionCallbacks StartUpLines() {
   return {.on_connected = [] { Say("✓ Connected to Gateway"); },
-          .on_registered =
-              [](const std::vector<std::string>& models) {
-                const auto quoted = [](std::string* out, const std::string& name) {
-                  *out += base::StrCat("\"", name, "\"");
-                };
-                Say(base::StrCat("✓ Registered with supported models: [",
-                                 absl::StrJoin(models, ", ", quoted), "]"));
-              },
+          .on_registered = SayRegistered,
           .on_ready = [] { Say("✓ Compute Node ready for tasks"); }};
 }
 
@@ -260,8 +287,10 @@ void WarnOfProblems(const models::ModelStore& store) {
 // Where models are served from: the operator's own, and those of the subnet.
 std::vector<std::filesystem::path> ModelFolders(const NodeConfig& config) {
   std::error_code error;
-  if (!config.sync_models) return {config.model_path};
-  std::filesystem::create_directories(config.sync.models_dir, error);  // Sync says it, if not.
+  const bool given = config.sync.models_dir != config::SyncConfig().models_dir;
+  if (!config.sync_models && !given) return {config.model_path};
+  // When it cannot be made, the first synchronisation says so.
+  if (config.sync_models) std::filesystem::create_directories(config.sync.models_dir, error);
   if (std::filesystem::equivalent(config.model_path, config.sync.models_dir, error)) {
     return {config.model_path};
   }
@@ -329,7 +358,7 @@ absl::Status Run(const NodeConfig& config) {
   ASSIGN_OR_RETURN(const std::vector<std::string> layers,
                    CheckSandbox(*sandbox, environment, limits));
   models::ModelStore store(
-      {.folders = ModelFolders(config), .index = config.state_dir / "files.sqlite"});
+      {.folders = ModelFolders(config), .index = config.state_dir / "model_index.db"});
   store.Watch();
   WarnOfProblems(store);
 
@@ -349,7 +378,7 @@ absl::Status Run(const NodeConfig& config) {
                                       clock);
   if (config.sandbox_mode != "disabled") {
     StartZygotes(store, selector, zygotes);
-    Preload(config, store, selector, runner);
+    Preload(NamesToPreload(config), store, selector, runner);
   }
   const auto execution = ComposeExecution(config, store, selector, runner, signer, statistics);
 
@@ -376,9 +405,11 @@ absl::Status Run(const NodeConfig& config) {
       *execution, outbox, describe, sign, StartUpLines());
   ASSIGN_OR_RETURN(auto member, SubnetMembership::Join(
                                     config, store, [&] { return session.Describe(); }, sign, Say));
-  auto changes = store.Subscribe([&](const std::vector<models::ModelChange>&) {
+  auto subscription = store.Subscribe([&](const std::vector<models::ModelChange>& changes) {
     session.NotifyChanged();
     if (member != nullptr) member->NotifyChanged();
+    if (session.state().connected) SayRegistered(NamesOf(store));
+    FollowChanges(changes, config, store, selector, zygotes, runner);
   });
   ASSIGN_OR_RETURN(auto control,
                    node::ControlServer::Start(
@@ -407,7 +438,7 @@ absl::Status Run(const NodeConfig& config) {
   const bool complete = session.Drain(seconds(config.drain_timeout_seconds));
   Say(telemetry::ToText(statistics.Snapshot()));
   control.reset();
-  changes.reset();
+  subscription.reset();
   member.reset();
   std::fflush(nullptr);
   std::_Exit(complete ? 0 : 1);  // Nobody can join a thread that waits for a signal.

@@ -18,6 +18,10 @@ Failure FailureOfStore(const absl::Status& status) {
             "Put the model file into the folder that --model-path names, or start the node with "
             "--sync-models."};
   }
+  if (absl::IsAborted(status)) {
+    return {FailureKind::kModelChanged, message,
+            "Send the request again when the model's files have been copied."};
+  }
   return {
       FailureKind::kModelInvalid, message,
       "Replace the model file or correct its manifest; the node picks the change up by itself."};
@@ -33,6 +37,18 @@ ModelExecution::Pairing ModelExecution::PairingOf(const models::Model& model,
 }
 
 inference::InferenceResponse ModelExecution::Execute(const inference::InferenceRequest& request,
+                                                     const ExecutionContext& context) {
+  inference::InferenceResponse response = Attempt(request, context);
+  // The model was replaced, or written into, under the request; nothing has left the node.
+  if (response.ok() || response.failure().kind != FailureKind::kModelChanged ||
+      context.stop.stop_requested()) {
+    return response;
+  }
+  base::Log("execution").warn("{}; looked up and run again", response.failure().message);
+  return Attempt(request, context);
+}
+
+inference::InferenceResponse ModelExecution::Attempt(const inference::InferenceRequest& request,
                                                      const ExecutionContext& context) {
   const base::SteadyTime start = clock_.SteadyNow();
   const auto model = store_.Find(request.model);

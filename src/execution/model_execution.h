@@ -15,7 +15,8 @@ namespace ncn::execution {
 // The innermost execution: finds the model, chooses its executor and runs it. With `fallback`, an
 // executor that cannot run the model at all is followed by the next candidate, in the same sandbox
 // mode and within the same deadline; never after a wrong answer, a limit or a violation. It is not
-// asked again until the model or the executor changes. Thread-safe.
+// asked again until the model or the executor changes. A model that changes under a request is
+// looked up and run once more. Thread-safe.
 class ModelExecution final : public Execution {
  public:
   // All outlive the execution.
@@ -27,6 +28,9 @@ class ModelExecution final : public Execution {
                                        const ExecutionContext& context) override;
 
  private:
+  // One look-up of the model, and its run.
+  inference::InferenceResponse Attempt(const inference::InferenceRequest& request,
+                                       const ExecutionContext& context);
   // Of a model and an executor, both as they are now.
   using Pairing = std::array<std::string, 4>;
   static Pairing PairingOf(const models::Model& model, const executors::Executor& executor);

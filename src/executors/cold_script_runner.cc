@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "executors/execution_policy.h"
 #include "executors/outcome_reading.h"
@@ -54,7 +55,8 @@ Outcome ColdScriptRunner::Run(const ScriptTask& task) {
                    "Correct the paths that the node was started with."};
   }
   const auto started_at = clock_.WallNow();
-  auto outcome = sandbox_.Run(*policy, CommandFor(task, remaining), task.stop);
+  auto outcome = RunVerified(*policy, CommandFor(task, remaining), task);
+  if (absl::IsAborted(outcome.status())) return ModelChanged(outcome.status());
   if (!outcome.ok()) {
     return Failure{
         FailureKind::kSandboxUnavailable,
@@ -68,7 +70,7 @@ Outcome ColdScriptRunner::Run(const ScriptTask& task) {
   return inference::InferenceResult{
       .output = std::move(output),
       .record = {
-          .model_hash = task.model.sha256,
+          .model_hash = task.model.tree_sha256,
           .executor = task.executor.name,
           .executor_hash = task.executor.sha256,
           .image_digest = environment_.digest,
@@ -81,6 +83,18 @@ Outcome ColdScriptRunner::Run(const ScriptTask& task) {
           .finished_at = clock_.WallNow(),
           .steps = Steps(*outcome, steps),
           .notes = outcome->missing}};
+}
+
+absl::StatusOr<sandbox::SandboxOutcome> ColdScriptRunner::RunVerified(
+    const sandbox::SandboxPolicy& policy, sandbox::SandboxCommand command, const ScriptTask& task) {
+  ASSIGN_OR_RETURN(const auto process, sandbox_.Start(policy, std::move(command)));
+  RETURN_IF_ERROR(process->Verify());
+  ASSIGN_OR_RETURN(const models::MountedModel mounted, MountedIn(*process, task.model));
+  RETURN_IF_ERROR(mounted.CheckVerified());
+  RETURN_IF_ERROR(process->Release());
+  auto outcome = process->Wait(task.stop);
+  if (outcome.ok()) RETURN_IF_ERROR(mounted.CheckUnwritten());
+  return outcome;
 }
 
 sandbox::SandboxCommand ColdScriptRunner::CommandFor(const ScriptTask& task,

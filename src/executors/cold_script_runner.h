@@ -27,6 +27,10 @@ class ColdScriptRunner final : public ScriptRunner {
   Outcome Run(const ScriptTask& task) override;
 
  private:
+  // Aborted when what is mounted, or was read, is not what was verified.
+  absl::StatusOr<sandbox::SandboxOutcome> RunVerified(const sandbox::SandboxPolicy& policy,
+                                                      sandbox::SandboxCommand command,
+                                                      const ScriptTask& task);
   sandbox::SandboxCommand CommandFor(const ScriptTask& task,
                                      std::chrono::milliseconds remaining) const;
 

@@ -2,12 +2,29 @@
 
 #include <algorithm>
 
+#include "base/status_macros.h"
 #include "base/strings.h"
 
 namespace ncn::executors {
 
 std::string InsidePath(const models::Model& model) {
   return base::StrCat(kModelInside, "/", model.relative_file);
+}
+
+std::string InsideRoot(const models::Model& model) {
+  return model.is_folder ? kModelInside : InsidePath(model);
+}
+
+absl::StatusOr<models::MountedModel> MountedIn(const sandbox::SandboxedProcess& process,
+                                               models::Model model) {
+  ASSIGN_OR_RETURN(base::UniqueFd seen, process.OpenInside(InsideRoot(model)));
+  return models::MountedModel(std::move(model), std::move(seen));
+}
+
+inference::Failure ModelChanged(const absl::Status& why) {
+  return {inference::FailureKind::kModelChanged, std::string(why.message()),
+          "Send the request again. Replace a model by renaming the new one into its place, not by "
+          "writing into its files."};
 }
 
 namespace {
@@ -50,10 +67,7 @@ absl::StatusOr<sandbox::SandboxPolicy> PolicyFor(const RuntimeEnvironment& envir
       executor.native()
           ? NativePolicy(environment, executor)
           : BasePolicy(environment).AddReadOnly(executors_path.native(), kExecutorsInside);
-  return builder
-      .AddReadOnly(model.root.native(), model.is_folder ? kModelInside : InsidePath(model))
-      .SetLimits(limits)
-      .Build();
+  return builder.AddReadOnly(model.root.native(), InsideRoot(model)).SetLimits(limits).Build();
 }
 
 }  // namespace ncn::executors

@@ -6,8 +6,11 @@
 #include "absl/status/statusor.h"
 #include "executors/executor_selector.h"
 #include "executors/runtime_environment.h"
+#include "inference/failure.h"
 #include "inference/limits.h"
 #include "models/model_store.h"
+#include "models/mounted_model.h"
+#include "sandbox/sandbox.h"
 #include "sandbox/sandbox_policy.h"
 
 namespace ncn::executors {
@@ -25,7 +28,14 @@ absl::StatusOr<sandbox::SandboxPolicy> PolicyFor(const RuntimeEnvironment& envir
                                                  const models::Model& model,
                                                  inference::ExecutionLimits limits);
 
-// Where a sandbox sees the model's file.
+// Where a sandbox sees the model's file, and what is bound there: its folder, or the file itself.
 std::string InsidePath(const models::Model& model);
+std::string InsideRoot(const models::Model& model);
+
+// What a process that is held, and verified, has of the model before it.
+absl::StatusOr<models::MountedModel> MountedIn(const sandbox::SandboxedProcess& process,
+                                               models::Model model);
+// Why a request has no answer when those are not, or no longer, the files that were verified.
+inference::Failure ModelChanged(const absl::Status& why);
 
 }  // namespace ncn::executors

@@ -87,6 +87,7 @@ ModelCache::Pool& ModelCache::PoolFor(const Recipe& recipe) {
     pool.retry_at = {};
     pool.sound = false;
   }
+  pool.forgotten = false;
   pool.recipe = recipe;
   return pool;
 }
@@ -134,7 +135,27 @@ WarmUp ModelCache::WarmUpFor(const Pool& pool) const {
   return busy ? WarmUp::kSmall : WarmUp::kFull;
 }
 
+void ModelCache::DropForgotten(Pool& pool) {
+  if (!pool.forgotten || pool.waiting > 0) return;
+  pool.to_load = 0;
+  pool.recipe = {.model = pool.recipe.model, .executor = pool.recipe.executor};
+}
+
+bool ModelCache::Forget(const std::string& model) {
+  std::lock_guard lock(mutex_);
+  bool warm = false;
+  for (auto& [key, pool] : pools_) {
+    if (key.first != model) continue;
+    warm = warm || pool.ready.size() + pool.loading + pool.to_load + pool.busy > 0;
+    while (!pool.ready.empty()) Destroy(pool, pool.ready.begin());
+    pool.forgotten = true;
+    DropForgotten(pool);
+  }
+  return warm;
+}
+
 void ModelCache::Want(Pool& pool) {
+  if (!pool.recipe.make) return;  // Forgotten.
   if (pool.failures > 0 && clock_.SteadyNow() < pool.retry_at) return;
   const std::uint32_t wanted = pool.failures > 0 ? 1 : Wanted(pool);
   const std::uint32_t have = UnusedIn(pool) + pool.loading + pool.to_load;
@@ -190,6 +211,11 @@ ModelCache::Lent ModelCache::Borrow(const Recipe& recipe, const std::string& ten
   ++pool.waiting;
   const std::uint64_t generation = pool.generation;
   const auto done = [&]() -> std::optional<Lent> {
+    // Somebody has asked for another version; its children are not what this request is about.
+    if (pool.recipe.version != recipe.version) {
+      return Lent(absl::AbortedError(
+          base::StrCat("model ", recipe.model, " changed while a request waited for it")));
+    }
     for (auto at = pool.ready.begin(); at != pool.ready.end();) {
       auto next = std::next(at);
       if (!at->child->usable()) {
@@ -217,6 +243,7 @@ ModelCache::Lent ModelCache::Borrow(const Recipe& recipe, const std::string& ten
       break;
   }
   --pool.waiting;
+  DropForgotten(pool);
   if (lent) return *std::move(lent);
   if (stop.stop_requested()) return absl::CancelledError("cancelled while its model was loaded");
   return absl::DeadlineExceededError("the model was still being loaded when the time was over");
@@ -224,9 +251,10 @@ ModelCache::Lent ModelCache::Borrow(const Recipe& recipe, const std::string& ten
 
 void ModelCache::Return(std::unique_ptr<ReadyChild> child, const Recipe& recipe,
                         const std::string& tenant) {
-  const bool again = !tenant.empty() && child->usable();
   std::lock_guard lock(mutex_);
   Pool& pool = pools_[KeyOf(recipe)];
+  const bool again = !tenant.empty() && child->usable() && pool.recipe.version == recipe.version &&
+                     !pool.forgotten;
   --pool.busy;
   Stir();
   Want(pool);

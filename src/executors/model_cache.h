@@ -76,7 +76,8 @@ class ModelCache {
 
   // A child for one request: a ready one at once, or else the next that becomes ready. A Failure is
   // the model's own; a Status tells that no child can be made at all. DeadlineExceeded and
-  // Cancelled mean that it takes too long for this request; the making goes on.
+  // Cancelled mean that it takes too long for this request; the making goes on. Aborted: the model
+  // is another one by now.
   using Lent = absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, inference::Failure>>;
   Lent Borrow(const Recipe& recipe, const std::string& tenant, base::SteadyTime deadline,
               std::stop_token stop);
@@ -86,6 +87,10 @@ class ModelCache {
               const std::string& tenant = "");
   // Begins to make a child ahead of the first request.
   void Preload(const Recipe& recipe);
+
+  // Destroys the ready children of a model and lets go of its recipes, with all that they hold,
+  // once no request waits for one. Whether there was a child, or one to be made.
+  bool Forget(const std::string& model);
 
   std::vector<CacheEntry> Entries() const;
 
@@ -116,7 +121,8 @@ class ModelCache {
     // then, and what is its own.
     std::uint64_t shared_bytes = 0;
     std::uint64_t private_bytes = 0;
-    int failures = 0;  // In a row.
+    bool forgotten = false;  // Its recipe goes when nobody waits any more.
+    int failures = 0;        // In a row.
     base::SteadyTime retry_at;
     std::optional<absl::StatusOr<inference::Failure>> failure;  // The last one.
     std::uint64_t generation = 0;                               // Counts loads that ended.
@@ -129,6 +135,7 @@ class ModelCache {
   // The following are called with the mutex held.
   Pool& PoolFor(const Recipe& recipe);
   void Want(Pool& pool);
+  static void DropForgotten(Pool& pool);
   void WakeBuilders();
   // Tells that a request has come or gone.
   void Stir();

@@ -292,7 +292,7 @@ TEST_F(ModelCacheTest, AChildThatDiesWhileItWaitsIsReplaced) {
 
 TEST_F(ModelCacheTest, ManyThreadsOnManyModels) {
   ModelCache cache({.memory_bytes = 1, .builders = 3}, clock_);
-  std::atomic<int> answered = 0;
+  std::atomic<int> answered = 0, superseded = 0;
   {
     std::vector<std::jthread> threads;
     for (int t = 0; t < 6; ++t) {
@@ -301,17 +301,86 @@ TEST_F(ModelCacheTest, ManyThreadsOnManyModels) {
         for (int i = 0; i < 100; ++i) {
           const std::string model = std::string("m") + static_cast<char>('0' + random() % 5);
           const std::string tenant = random() % 2 == 0 ? "alice" : "";
-          auto lent = Borrow(cache, Good(model, random() % 20 == 0 ? "2" : "1"), tenant);
-          if (!lent.ok()) continue;
+          const Recipe recipe = Good(model, random() % 20 == 0 ? "2" : "1");
+          auto lent = Borrow(cache, recipe, tenant);
+          if (!lent.ok()) {
+            EXPECT_TRUE(absl::IsAborted(lent.status())) << lent.status();
+            ++superseded;
+            continue;
+          }
           auto child = std::get<std::unique_ptr<ReadyChild>>(*std::move(lent));
           EXPECT_TRUE(child->usable());
           ++answered;
-          cache.Return(std::move(child), Good(model), tenant);
+          cache.Return(std::move(child), recipe, tenant);
         }
       });
     }
   }
-  EXPECT_EQ(answered, 600);
+  EXPECT_EQ(answered + superseded, 600);
+}
+
+TEST_F(ModelCacheTest, AForgottenModelLetsGoOfAllThatItsRecipeHolds) {
+  ModelCache cache({.time_to_live = seconds(0), .pinned = {"m"}}, clock_);
+  std::weak_ptr<int> held;
+  {
+    auto lease = std::make_shared<int>();
+    held = lease;
+    Recipe recipe = Good("m");
+    recipe.make = [lease = std::move(lease), make = recipe.make](
+                      Preparation how, std::stop_token stop) { return make(how, std::move(stop)); };
+    auto busy = Take(Borrow(cache, recipe, "alice"));
+    EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").loading == 0; }));
+    EXPECT_TRUE(cache.Forget("m"));
+    cache.Return(std::move(busy), recipe, "alice");  // Who runs finishes, and is not kept.
+  }
+  EXPECT_TRUE(Eventually([&] { return counts_.alive == 0; }));
+  EXPECT_TRUE(Eventually([&] { return held.expired(); }));
+  EXPECT_FALSE(cache.Forget("m"));
+  EXPECT_FALSE(cache.Forget("never seen"));
+  cache.Return(Take(Borrow(cache, Good("m", "2"))), Good("m", "2"));
+}
+
+TEST_F(ModelCacheTest, ARequestThatWaitsForAForgottenModelIsServed) {
+  ModelCache cache({}, clock_);
+  std::atomic<bool> go = false;
+  Recipe slow = Good("m");
+  slow.make = [&go, make = slow.make](Preparation how, std::stop_token stop) {
+    while (!go) std::this_thread::yield();
+    return make(how, std::move(stop));
+  };
+  std::jthread waiter([&] { cache.Return(Take(Borrow(cache, slow)), slow); });
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").loading > 0; }));
+  EXPECT_TRUE(cache.Forget("m"));
+  go = true;
+  waiter.join();
+}
+
+TEST_F(ModelCacheTest, NobodyGetsAChildOfAnotherVersion) {
+  ModelCache cache({.builders = 1}, clock_);
+  std::atomic<bool> go = false;
+  Recipe old = Good("m", "1");
+  old.make = [&go, make = old.make](Preparation how, std::stop_token stop) {
+    while (!go) std::this_thread::yield();
+    return make(how, std::move(stop));
+  };
+  absl::Status waited;
+  std::jthread waiter([&] { waited = Borrow(cache, old).status(); });
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").loading > 0; }));
+  cache.Preload(Good("m", "2"));
+  go = true;
+  waiter.join();
+  EXPECT_TRUE(absl::IsAborted(waited)) << waited;
+}
+
+TEST_F(ModelCacheTest, ATenantsChildOfAnOldVersionIsNotKept) {
+  ModelCache cache({}, clock_);
+  auto child = Take(Borrow(cache, Good("m", "1"), "alice"));
+  const int number = NumberOf(*child);
+  cache.Preload(Good("m", "2"));
+  cache.Return(std::move(child), Good("m", "1"), "alice");
+  auto next = Take(Borrow(cache, Good("m", "2"), "alice"));
+  EXPECT_NE(NumberOf(*next), number);
+  cache.Return(std::move(next), Good("m", "2"));
 }
 
 }  // namespace

@@ -63,13 +63,19 @@ Isolation ReadyScriptRunner::LevelOf(const models::Model& model) const {
 absl::StatusOr<std::shared_ptr<const Recipe>> ReadyScriptRunner::RecipeFor(
     const models::Model& model, const Executor& executor) {
   const std::pair key(model.id.value(), executor.name);
-  std::string version = base::StrCat(model.tree_sha256, " ", executor.sha256);
-  auto known = recipes_.With([&](auto& recipes) { return recipes[key]; });
-  if (known != nullptr && known->version == version) return known;
-  ASSIGN_OR_RETURN(Recipe recipe, MakeRecipe(model, executor, std::move(version)));
-  known = std::make_shared<const Recipe>(std::move(recipe));
-  recipes_.With([&](auto& recipes) { recipes[key] = known; });
-  return known;
+  const KnownRecipe known = recipes_.With([&](auto& recipes) { return recipes[key]; });
+  // The very files, not only their content: children are held to what they have mounted.
+  if (known.recipe != nullptr && known.executor_sha256 == executor.sha256 &&
+      known.root == model.root && (known.files == model.files || *known.files == *model.files)) {
+    return known.recipe;
+  }
+  ASSIGN_OR_RETURN(Recipe recipe,
+                   MakeRecipe(model, executor, base::StrCat(model.tree_sha256, " ", ++versions_)));
+  auto made = std::make_shared<const Recipe>(std::move(recipe));
+  recipes_.With([&](auto& recipes) {
+    recipes[key] = {made, executor.sha256, model.root, model.files};
+  });
+  return made;
 }
 
 absl::StatusOr<Recipe> ReadyScriptRunner::MakeRecipe(const models::Model& model,
@@ -87,7 +93,7 @@ absl::StatusOr<Recipe> ReadyScriptRunner::MakeRecipe(const models::Model& model,
                 .executor = executor.name,
                 .version = std::move(version),
                 .policy_hash = policy.Hash(),
-                .make = [this, policy = std::move(policy), order = std::move(order),
+                .make = [this, policy = std::move(policy), order = std::move(order), model,
                          framework = FrameworkFor(executor, model)](Preparation preparation,
                                                                     std::stop_token stop) mutable
                 -> absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> {
@@ -99,7 +105,7 @@ absl::StatusOr<Recipe> ReadyScriptRunner::MakeRecipe(const models::Model& model,
                   }
                   ASSIGN_OR_RETURN(auto zygote, std::move(started));
                   order.preparation = preparation;
-                  auto made = ZygoteChild::Start(std::move(zygote), policy, order,
+                  auto made = ZygoteChild::Start(std::move(zygote), policy, order, model,
                                                  clock_.SteadyNow() + options_.load_time_max,
                                                  std::move(stop));
                   const auto* failure = made.ok() ? std::get_if<Failure>(&*made) : nullptr;
@@ -108,6 +114,13 @@ absl::StatusOr<Recipe> ReadyScriptRunner::MakeRecipe(const models::Model& model,
                   }
                   return made;
                 }};
+}
+
+bool ReadyScriptRunner::Forget(const inference::ModelId& model) {
+  recipes_.With([&](auto& recipes) {
+    std::erase_if(recipes, [&](const auto& known) { return known.first.first == model.value(); });
+  });
+  return cache_.Forget(model.value());
 }
 
 void ReadyScriptRunner::Preload(const models::Model& model, const Executor& executor) {
@@ -146,6 +159,7 @@ Outcome ReadyScriptRunner::RunReady(const ScriptTask& task, Isolation level, con
     return Failure{FailureKind::kTimeout, std::string(lent.status().message()),
                    "Allow the request more time, or preload the model."};
   }
+  if (absl::IsAborted(lent.status())) return ModelChanged(lent.status());
   if (!lent.ok()) {
     base::Log("executors")
         .warn("no ready sandbox, a cold one instead: {}", base::ToStd(lent.status().message()));
@@ -187,7 +201,7 @@ Outcome ReadyScriptRunner::Ask(std::unique_ptr<ReadyChild> child, const ScriptTa
   steps.push_back({"executor round trip", duration_cast<microseconds>(answered - asked)});
   inference::InferenceResult result{
       .output = std::move(output),
-      .record = {.model_hash = task.model.sha256,
+      .record = {.model_hash = task.model.tree_sha256,
                  .executor = task.executor.name,
                  .executor_hash = task.executor.sha256,
                  .image_digest = environment_.digest,

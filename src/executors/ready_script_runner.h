@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <optional>
 #include <string>
@@ -42,9 +43,20 @@ class ReadyScriptRunner final : public ScriptRunner {
   Outcome Run(const ScriptTask& task) override;
   // Begins to load a model before anybody asks for it.
   void Preload(const models::Model& model, const Executor& executor);
+  // Lets go of everything that was made of a model, which has been replaced or removed; what runs
+  // ends as it began. Whether there was anything ready, or about to be.
+  bool Forget(const inference::ModelId& model);
   std::vector<CacheEntry> Entries() const { return cache_.Entries(); }
 
  private:
+  // A recipe, and what it was made for.
+  struct KnownRecipe {
+    std::shared_ptr<const Recipe> recipe;
+    std::string executor_sha256;
+    std::filesystem::path root;
+    std::shared_ptr<const std::vector<models::TreeFile>> files;
+  };
+
   Isolation LevelOf(const models::Model& model) const;
   absl::StatusOr<std::shared_ptr<const Recipe>> RecipeFor(const models::Model& model,
                                                           const Executor& executor);
@@ -64,8 +76,8 @@ class ReadyScriptRunner final : public ScriptRunner {
   const Options options_;
   const base::Clock& clock_;
   // By model and executor.
-  base::Synchronized<std::map<std::pair<std::string, std::string>, std::shared_ptr<const Recipe>>>
-      recipes_;
+  base::Synchronized<std::map<std::pair<std::string, std::string>, KnownRecipe>> recipes_;
+  std::atomic<std::uint64_t> versions_ = 0;  // So far.
   ModelCache cache_;
 };
 

@@ -8,6 +8,7 @@
 #include "base/logging.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "executors/execution_policy.h"
 
 namespace ncn::executors {
 
@@ -46,10 +47,12 @@ Failure NotReadable(const absl::Status& status) {
 }  // namespace
 
 ZygoteChild::ZygoteChild(std::shared_ptr<sandbox::Zygote> zygote,
-                         std::unique_ptr<sandbox::SandboxedProcess> process, base::UniqueFd socket,
+                         std::unique_ptr<sandbox::SandboxedProcess> process,
+                         models::MountedModel model, base::UniqueFd socket,
                          std::uint64_t output_bytes_max)
     : zygote_(std::move(zygote)),
       process_(std::move(process)),
+      model_(std::move(model)),
       conversation_(std::move(socket)),
       output_bytes_max_(output_bytes_max),
       outcome_(absl::UnknownError("still running")),
@@ -66,7 +69,8 @@ bool ZygoteChild::usable() const { return !dead_ && !ended_ && !conversation_.Di
 
 absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ZygoteChild::Start(
     std::shared_ptr<sandbox::Zygote> zygote, const sandbox::SandboxPolicy& policy,
-    const LoadOrder& order, base::SteadyTime deadline, std::stop_token stop) {
+    const LoadOrder& order, const models::Model& model, base::SteadyTime deadline,
+    std::stop_token stop) {
   ASSIGN_OR_RETURN(Conversation::Ends ends, Conversation::MakeEnds());
   sandbox::SandboxCommand command;
   command.argv = {order.script};
@@ -75,9 +79,11 @@ absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ZygoteChild::
   ASSIGN_OR_RETURN(auto process, zygote->children().Start(policy, std::move(command)));
   ends.theirs.reset();
   RETURN_IF_ERROR(process->Verify());
+  ASSIGN_OR_RETURN(models::MountedModel mounted, MountedIn(*process, model));
   RETURN_IF_ERROR(process->Release());
   std::unique_ptr<ZygoteChild> child(new ZygoteChild(std::move(zygote), std::move(process),
-                                                     std::move(ends.ours), order.output_bytes_max));
+                                                     std::move(mounted), std::move(ends.ours),
+                                                     order.output_bytes_max));
   const json header = {{"do", "load"},
                        {"script", order.script},
                        {"model", order.model},
@@ -100,6 +106,8 @@ absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ZygoteChild::
                static_cast<double>(step.duration.count()) / 1000);
   }
   if (!report.ready) return NotReadable(absl::InvalidArgumentError("it does not say \"ready\""));
+  // Everything that it has read was verified then; nothing of a request is in it yet.
+  RETURN_IF_ERROR(child->model_.CheckVerified());
   child->ready_since_ = std::chrono::steady_clock::now();
   child->cpu_time_ = child->process_->UsageSoFar().cpu;
   return child;
@@ -121,6 +129,10 @@ std::variant<ExecutorAnswer, Failure> ZygoteChild::Answer(
   const auto cpu_before = std::exchange(cpu_time_, usage_.cpu);
   usage_.cpu -= cpu_before;
   if (auto* failure = std::get_if<Failure>(&exchanged)) return std::move(*failure);
+  if (const absl::Status unwritten = model_.CheckUnwritten(); !unwritten.ok()) {
+    dead_ = true;
+    return ModelChanged(unwritten);
+  }
   auto& [report, output] = std::get<Answered>(exchanged);
   return ReadAnswer(std::move(report), std::move(output), request);
 }

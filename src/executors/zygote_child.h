@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "executors/conversation.h"
 #include "executors/ready_child.h"
+#include "models/mounted_model.h"
 #include "sandbox/sandbox.h"
 
 namespace ncn::executors {
@@ -29,10 +30,11 @@ class ZygoteChild final : public ReadyChild {
  public:
   // Forks a child, verifies it from outside, lets it load and waits until it says that it is ready.
   // A model that cannot be loaded, a limit or a violation is a Failure; what keeps any child from
-  // being made, a Status.
+  // being made, a Status: Aborted when what it has loaded is not `model` as it was verified.
   static absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, inference::Failure>> Start(
       std::shared_ptr<sandbox::Zygote> zygote, const sandbox::SandboxPolicy& policy,
-      const LoadOrder& order, base::SteadyTime deadline, std::stop_token stop);
+      const LoadOrder& order, const models::Model& model, base::SteadyTime deadline,
+      std::stop_token stop);
   ~ZygoteChild() override;
 
   std::variant<ExecutorAnswer, inference::Failure> Answer(
@@ -49,8 +51,8 @@ class ZygoteChild final : public ReadyChild {
 
  private:
   ZygoteChild(std::shared_ptr<sandbox::Zygote> zygote,
-              std::unique_ptr<sandbox::SandboxedProcess> process, base::UniqueFd socket,
-              std::uint64_t output_bytes_max);
+              std::unique_ptr<sandbox::SandboxedProcess> process, models::MountedModel model,
+              base::UniqueFd socket, std::uint64_t output_bytes_max);
 
   // What the child says to a frame: a report, and the bytes that it is about.
   struct Answered {
@@ -70,6 +72,7 @@ class ZygoteChild final : public ReadyChild {
 
   const std::shared_ptr<sandbox::Zygote> zygote_;  // Outlives the process.
   const std::unique_ptr<sandbox::SandboxedProcess> process_;
+  const models::MountedModel model_;
   Conversation conversation_;
   const std::uint64_t output_bytes_max_;
   std::uint32_t answered_ = 0;

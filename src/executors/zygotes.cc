@@ -1,5 +1,7 @@
 #include "executors/zygotes.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 
 #include "base/files.h"
@@ -14,7 +16,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr char kLibraryInside[] = "/zygote/libncn_zygote.so";
-constexpr char kModelsInside[] = "/models-";
+constexpr char kModelsInside[] = "/models";
 constexpr milliseconds kFirstPause{100};
 constexpr milliseconds kPauseMax{30'000};
 // One that dies sooner has not got through its imports; after any other, the count begins afresh.
@@ -55,7 +57,18 @@ Zygotes::Zygotes(sandbox::Sandbox& sandbox, RuntimeEnvironment environment, Opti
       options_(std::move(options)),
       clock_(clock) {}
 
-absl::StatusOr<std::unique_ptr<sandbox::Zygote>> Zygotes::Start(Framework framework) const {
+std::vector<Zygotes::FolderSeen> Zygotes::LookAtModels() const {
+  std::vector<FolderSeen> seen;
+  for (const std::filesystem::path& folder : options_.models) {
+    struct stat info;
+    const bool there = ::stat(folder.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+    seen.push_back(there ? FolderSeen{info.st_dev, info.st_ino} : FolderSeen{});
+  }
+  return seen;
+}
+
+absl::StatusOr<std::unique_ptr<sandbox::Zygote>> Zygotes::Start(
+    Framework framework, const std::vector<FolderSeen>& models) const {
   inference::ExecutionLimits limits = options_.limits;
   // Its children's limits may not be above its own.
   limits.cpu_time = kForEver;
@@ -63,8 +76,11 @@ absl::StatusOr<std::unique_ptr<sandbox::Zygote>> Zygotes::Start(Framework framew
   limits.memory_bytes = std::max(limits.memory_bytes, kMemoryBytes);
   sandbox::PolicyBuilder builder = BasePolicy(environment_);
   builder.SetProfile(sandbox::SeccompProfile::kZygote).SetLimits(limits);
-  for (std::size_t i = 0; i < options_.models.size(); ++i) {
-    builder.AddReadOnly(options_.models[i].native(), base::StrCat(kModelsInside, i));
+  for (std::size_t i = 0; i < models.size(); ++i) {
+    const bool twice = std::find(models.begin(), models.begin() + static_cast<std::ptrdiff_t>(i),
+                                 models[i]) != models.begin() + static_cast<std::ptrdiff_t>(i);
+    if (models[i] == FolderSeen{} || twice) continue;
+    builder.AddReadOnly(options_.models[i].native(), base::StrCat(kModelsInside, "/", i));
   }
   if (framework == Framework::kNative) {
     builder.AddReadOnlyExecutable(options_.native_program.native(), kNativeInside);
@@ -105,7 +121,14 @@ sandbox::SandboxCommand Zygotes::CommandFor(Framework framework) const {
 absl::StatusOr<std::shared_ptr<sandbox::Zygote>> Zygotes::Get(Framework framework) {
   return slots_[static_cast<std::size_t>(framework)].With(
       [&](Slot& slot) -> absl::StatusOr<std::shared_ptr<sandbox::Zygote>> {
-        if (slot.zygote != nullptr && slot.zygote->alive()) return slot.zygote;
+        const std::vector<FolderSeen> models = LookAtModels();
+        if (slot.zygote != nullptr && slot.zygote->alive()) {
+          if (slot.models == models) return slot.zygote;
+          base::Log("executors")
+              .info("{} zygote {} is replaced: the folders of models are others", Name(framework),
+                    slot.zygote->pid());
+          slot = {};
+        }
         const base::SteadyTime now = clock_.SteadyNow();
         if (slot.zygote != nullptr) {
           slot.deaths = now - slot.started_at >= kSound ? 1 : slot.deaths + 1;
@@ -118,13 +141,14 @@ absl::StatusOr<std::shared_ptr<sandbox::Zygote>> Zygotes::Get(Framework framewor
                            " times in a row; it is started again in ",
                            std::chrono::ceil<milliseconds>(slot.retry_at - now).count(), " ms"));
         }
-        auto started = Start(framework);
+        auto started = Start(framework, models);
         if (!started.ok()) {
           slot.retry_at =
               now + std::min(kPauseMax, kFirstPause * (1 << std::min(++slot.deaths, 8)));
           return started.status();
         }
         slot.zygote = *std::move(started);
+        slot.models = models;
         slot.started_at = now;
         base::Log("executors")
             .info("{} zygote started, pid {}", Name(framework), slot.zygote->pid());

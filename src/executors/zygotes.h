@@ -2,6 +2,7 @@
 
 #include <array>
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string_view>
@@ -33,28 +34,39 @@ class Zygotes {
  public:
   struct Options {
     std::filesystem::path executors_path;
-    std::filesystem::path library;              // libncn_zygote.so
-    std::filesystem::path native_program;       // The native executor's; empty without it.
-    std::vector<std::filesystem::path> models;  // The folders whose models children may show.
+    std::filesystem::path library;         // libncn_zygote.so
+    std::filesystem::path native_program;  // The native executor's; empty without it.
+    // The folders whose models children may show. They need not be there yet.
+    std::vector<std::filesystem::path> models;
     inference::ExecutionLimits limits;
   };
   // `sandbox` and `clock` outlive the zygotes.
   Zygotes(sandbox::Sandbox& sandbox, RuntimeEnvironment environment, Options options,
           const base::Clock& clock);
 
-  // The zygote, which may still be importing: a child then takes until it is done. Unavailable,
+  // The zygote, another one when it does not show the folders of models that are there now; its
+  // children live on. It may still be importing: a child then takes until it is done. Unavailable,
   // with the time of the next try, after one that has just died; any error of Sandbox::StartZygote.
   absl::StatusOr<std::shared_ptr<sandbox::Zygote>> Get(Framework framework);
 
  private:
+  // Which folder was at a path; zeros: none.
+  struct FolderSeen {
+    std::uint64_t device = 0;
+    std::uint64_t inode = 0;
+    friend bool operator==(const FolderSeen&, const FolderSeen&) = default;
+  };
   struct Slot {
     std::shared_ptr<sandbox::Zygote> zygote;
+    std::vector<FolderSeen> models;  // As it shows them.
     base::SteadyTime started_at;
     base::SteadyTime retry_at;
     int deaths = 0;  // In a row.
   };
 
-  absl::StatusOr<std::unique_ptr<sandbox::Zygote>> Start(Framework framework) const;
+  std::vector<FolderSeen> LookAtModels() const;
+  absl::StatusOr<std::unique_ptr<sandbox::Zygote>> Start(
+      Framework framework, const std::vector<FolderSeen>& models) const;
   sandbox::SandboxCommand CommandFor(Framework framework) const;
 
   sandbox::Sandbox& sandbox_;

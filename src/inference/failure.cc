@@ -12,11 +12,12 @@ struct Row {
   bool retry_elsewhere;
 };
 
-constexpr std::array<Row, 18> kRows = {{
+constexpr std::array<Row, 19> kRows = {{
     {FailureKind::kInvalidInput, "INVALID_INPUT", absl::StatusCode::kInvalidArgument, false},
     {FailureKind::kInputTooLarge, "INPUT_TOO_LARGE", absl::StatusCode::kInvalidArgument, true},
     {FailureKind::kModelNotFound, "MODEL_NOT_FOUND", absl::StatusCode::kNotFound, true},
     {FailureKind::kModelInvalid, "MODEL_INVALID", absl::StatusCode::kFailedPrecondition, true},
+    {FailureKind::kModelChanged, "MODEL_CHANGED", absl::StatusCode::kAborted, true},
     {FailureKind::kModelUnsupported, "MODEL_UNSUPPORTED", absl::StatusCode::kUnimplemented, true},
     {FailureKind::kTimeout, "TIMEOUT", absl::StatusCode::kDeadlineExceeded, true},
     {FailureKind::kCpuLimit, "CPU_LIMIT", absl::StatusCode::kResourceExhausted, true},

@@ -14,6 +14,7 @@ enum class FailureKind {
   kInputTooLarge,        // More bytes than the node accepts.
   kModelNotFound,        // The node does not have the model.
   kModelInvalid,         // The model's file or manifest cannot be used.
+  kModelChanged,         // The model's files changed while they were used.
   kModelUnsupported,     // The file is sound, but no executor of this node can run it.
   kTimeout,              // The wall-clock limit passed.
   kCpuLimit,             // The CPU time limit passed.

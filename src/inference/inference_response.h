@@ -27,7 +27,7 @@ struct ResourceUsage {
 
 // How a result came to be: everything that an attestation states besides the bytes themselves.
 struct ExecutionRecord {
-  std::string model_hash;           // SHA-256 of the model file, lower-case hex.
+  std::string model_hash;           // Of all the model's files: models::Model::tree_sha256.
   std::string executor;             // Name of the executor or its script.
   std::string executor_hash;        // SHA-256 of the executor's code, hex.
   std::string image_digest;         // Of the runtime image, "sha256:…"; empty without one.

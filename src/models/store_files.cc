@@ -31,14 +31,6 @@ std::int64_t Nanoseconds(const timespec& time) {
   return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
 }
 
-FileIdentity IdentityFrom(const struct stat& info) {
-  return {.device = info.st_dev,
-          .inode = info.st_ino,
-          .size_bytes = static_cast<std::uint64_t>(info.st_size),
-          .mtime_ns = Nanoseconds(info.st_mtim),
-          .ctime_ns = Nanoseconds(info.st_ctim)};
-}
-
 absl::Status NoSymlinks(std::string_view path) {
   return absl::FailedPreconditionError(base::StrCat(
       path, ": is a symbolic link or lies behind one; put the file itself into the model folder"));
@@ -142,6 +134,14 @@ absl::Status AppendTree(int folder, const std::string& prefix, int depth,
 
 }  // namespace
 
+FileIdentity IdentityFrom(const struct stat& info) {
+  return {.device = info.st_dev,
+          .inode = info.st_ino,
+          .size_bytes = static_cast<std::uint64_t>(info.st_size),
+          .mtime_ns = Nanoseconds(info.st_mtim),
+          .ctime_ns = Nanoseconds(info.st_ctim)};
+}
+
 bool IsSettled(const FileIdentity& identity) {
   timespec now;
   ::clock_gettime(CLOCK_REALTIME, &now);
@@ -219,9 +219,9 @@ absl::StatusOr<std::vector<std::string>> FolderFd::Folders() const {
   return folders;
 }
 
-absl::StatusOr<std::vector<TreeFile>> FolderFd::Tree() const {
+absl::StatusOr<std::vector<TreeFile>> TreeBelow(int folder) {
   std::vector<TreeFile> files;
-  RETURN_IF_ERROR(AppendTree(fd_.get(), "", 0, files));
+  RETURN_IF_ERROR(AppendTree(folder, "", 0, files));
   std::sort(files.begin(), files.end(),
             [](const TreeFile& a, const TreeFile& b) { return a.path < b.path; });
   return files;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/stat.h>
+
 #include <compare>
 #include <cstdint>
 #include <filesystem>
@@ -24,6 +26,8 @@ struct FileIdentity {
   friend auto operator<=>(const FileIdentity&, const FileIdentity&) = default;
 };
 
+FileIdentity IdentityFrom(const struct stat& info);
+
 // Whether the file's last change is so long ago that another would show in its times.
 bool IsSettled(const FileIdentity& identity);
 
@@ -46,6 +50,10 @@ struct TreeFile {
   FileIdentity identity;
   friend bool operator==(const TreeFile&, const TreeFile&) = default;
 };
+
+// All files below a folder, hidden ones too, in order of paths. FailedPrecondition when something
+// is neither file nor folder; ResourceExhausted beyond 10,000 files or 8 levels.
+absl::StatusOr<std::vector<TreeFile>> TreeBelow(int folder);
 
 // An open folder, below which nothing is reached through symbolic links or "..". Thread-safe.
 class FolderFd {
@@ -77,9 +85,7 @@ class FolderFd {
   absl::StatusOr<std::vector<std::string>> Folders() const;
   // Everything in the folder but hidden entries, in order of names.
   absl::StatusOr<std::vector<Entry>> List() const;
-  // All files below the folder, hidden ones too, in order of paths. FailedPrecondition when
-  // something is neither file nor folder; ResourceExhausted beyond 10,000 files or 8 levels.
-  absl::StatusOr<std::vector<TreeFile>> Tree() const;
+  absl::StatusOr<std::vector<TreeFile>> Tree() const { return TreeBelow(fd_.get()); }
 
  private:
   base::UniqueFd fd_;

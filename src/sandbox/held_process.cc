@@ -1,5 +1,6 @@
 #include "sandbox/held_process.h"
 
+#include <fcntl.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
@@ -20,6 +21,7 @@
 #include "base/logging.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "sandbox/launch_plan.h"
 #include "sandbox/memory_watchdog.h"
 #include "sandbox/message_socket.h"
 #include "sandbox/outside_view.h"
@@ -81,6 +83,17 @@ absl::Status HeldProcess::Verify() {
   verified_ = status.ok();
   if (!verified_) End(OutcomeKind::kKilled);
   return status;
+}
+
+absl::StatusOr<base::UniqueFd> HeldProcess::OpenInside(const std::string& inside_path) const {
+  if (!handles_.host_binds.empty()) return OpenHostPath(handles_.host_binds, inside_path);
+  const std::string root = base::StrCat("/proc/", handles_.payload_pid, "/root");
+  const base::UniqueFd tree(::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!tree.valid()) return base::ErrnoStatus(errno, root);
+  base::UniqueFd fd(Openat2(tree.get(), inside_path.c_str(), O_PATH | O_NOFOLLOW,
+                            RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS));
+  if (!fd.valid()) return base::ErrnoStatus(errno, root + inside_path);
+  return fd;
 }
 
 absl::Status HeldProcess::Release() {

@@ -32,6 +32,8 @@ struct SandboxHandles {
   std::vector<std::string> layers;
   std::vector<std::string> missing;
   std::vector<StepTime> steps;
+  // The policy's, where the process sees the host's own tree.
+  std::vector<ReadOnlyBind> host_binds;
   std::string host_work_folder;  // To remove at the end; empty when /work is the sandbox's own.
 };
 
@@ -45,6 +47,7 @@ class HeldProcess final : public SandboxedProcess {
   ~HeldProcess() override;
 
   absl::Status Verify() override;
+  absl::StatusOr<base::UniqueFd> OpenInside(const std::string& inside_path) const override;
   absl::Status Release() override;
   absl::StatusOr<SandboxOutcome> Wait(std::stop_token stop) override;
   void Kill() override;

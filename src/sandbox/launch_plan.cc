@@ -1,5 +1,6 @@
 #include "sandbox/launch_plan.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -266,6 +267,17 @@ absl::Status SeeFromZygote(const std::vector<PathMapping>& view, LaunchRequest& 
     bind.host_path = shown->inside + bind.host_path.substr(shown->host.size());
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<base::UniqueFd> OpenHostPath(const std::vector<ReadOnlyBind>& binds,
+                                            const std::string& inside_path) {
+  const auto bind = std::ranges::find(binds, inside_path, &ReadOnlyBind::inside_path);
+  if (bind == binds.end()) {
+    return absl::NotFoundError(base::StrCat("the policy shows nothing at ", inside_path));
+  }
+  base::UniqueFd fd(::open(bind->host_path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd.valid()) return base::ErrnoStatus(errno, bind->host_path);
+  return fd;
 }
 
 std::string TranslateToHost(const SandboxPolicy& policy, const std::string& work_folder,

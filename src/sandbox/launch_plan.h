@@ -22,6 +22,10 @@ inline constexpr std::uint32_t kInsideUid = 1000;
 // For root: the unprivileged user 65534. For an ordinary user: itself, the only one it may map.
 SandboxIdentity IdentityForCaller();
 
+// The same as SandboxedProcess::OpenInside for a process that sees the host's own tree.
+absl::StatusOr<base::UniqueFd> OpenHostPath(const std::vector<ReadOnlyBind>& binds,
+                                            const std::string& inside_path);
+
 // For the same machine and caller as the plans below.
 CloneRequest PlanClone(std::uint32_t namespaces);
 

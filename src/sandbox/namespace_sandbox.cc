@@ -130,6 +130,7 @@ absl::Status NamespaceSandbox::Prepare(const SandboxPolicy& policy, const Sandbo
     handles.request.namespaces = concessions.namespaces;
     if (!view_.empty()) RETURN_IF_ERROR(SeeFromZygote(view_, handles.request));
   } else {
+    handles.host_binds = policy.binds();
     ASSIGN_OR_RETURN(handles.host_work_folder, MakeHostWorkFolder());
     ASSIGN_OR_RETURN(handles.request,
                      PlanLaunchOnHostTree(policy, command, handles.host_work_folder));

@@ -42,11 +42,12 @@ std::vector<char*> Pointers(std::vector<std::string>& texts) {
 
 class UnconfinedProcess final : public SandboxedProcess {
  public:
-  UnconfinedProcess(std::string folder, base::UniqueFd work_folder,
-                    const inference::ExecutionLimits& limits, SandboxCommand command)
+  UnconfinedProcess(std::string folder, base::UniqueFd work_folder, const SandboxPolicy& policy,
+                    SandboxCommand command)
       : folder_(std::move(folder)),
         work_folder_(std::move(work_folder)),
-        limits_(limits),
+        limits_(LimitsOfRun(policy.limits(), command)),
+        binds_(policy.binds()),
         command_(std::move(command)),
         wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
@@ -61,6 +62,9 @@ class UnconfinedProcess final : public SandboxedProcess {
   }
 
   absl::Status Verify() override { return absl::OkStatus(); }
+  absl::StatusOr<base::UniqueFd> OpenInside(const std::string& inside_path) const override {
+    return OpenHostPath(binds_, inside_path);
+  }
 
   absl::Status Release() override {
     if (pid_ > 0) return absl::FailedPreconditionError("a sandbox is released once");
@@ -196,6 +200,7 @@ class UnconfinedProcess final : public SandboxedProcess {
   const std::string folder_;
   const base::UniqueFd work_folder_;
   const inference::ExecutionLimits limits_;
+  const std::vector<ReadOnlyBind> binds_;
   SandboxCommand command_;
   base::UniqueFd wake_;
   std::optional<StreamTail> stdout_;
@@ -231,8 +236,7 @@ absl::StatusOr<std::unique_ptr<SandboxedProcess>> UnconfinedSandbox::Start(
   const std::vector<SandboxCommand::InputFile> files = std::move(command.files);
   for (std::string& text : command.argv) text = TranslateToHost(policy, folder, text);
   for (std::string& text : command.environment) text = TranslateToHost(policy, folder, text);
-  const inference::ExecutionLimits limits = LimitsOfRun(policy.limits(), command);
-  auto process = std::make_unique<UnconfinedProcess>(folder, std::move(work_folder), limits,
+  auto process = std::make_unique<UnconfinedProcess>(folder, std::move(work_folder), policy,
                                                      std::move(command));
   const base::UniqueFd place(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   RETURN_IF_ERROR(PlaceFiles(place.get(), files, {::geteuid(), ::getegid()}));

@@ -132,5 +132,19 @@ TEST_F(ModelExecutionTest, WithoutFallbackTheFailureNamesTheSetting) {
   EXPECT_EQ(runner_.scripts.size(), 1U);
 }
 
+TEST_F(ModelExecutionTest, AModelThatChangesUnderARequestIsRunOnceMore) {
+  folder_.Write("m.safetensors", model_bytes_);
+  const Failure changed{.kind = FailureKind::kModelChanged, .message = "changed"};
+  runner_.outcomes = {changed, InferenceResult{.output = {"y", "text/plain"}, .record = {}}};
+  EXPECT_TRUE(Execute("m").ok());
+  EXPECT_EQ(runner_.scripts.size(), 2U);
+
+  runner_.outcomes = {changed, changed};
+  const Failure failure = Execute("m").failure();
+  EXPECT_EQ(failure.kind, FailureKind::kModelChanged);
+  EXPECT_EQ(inference::Code(failure.kind), absl::StatusCode::kAborted);
+  EXPECT_EQ(runner_.scripts.size(), 4U);
+}
+
 }  // namespace
 }  // namespace ncn::execution

@@ -39,6 +39,9 @@ class ExecutingChild final : public SandboxedProcess {
       : child_(std::move(child)), input_(std::move(input)), orders_(std::move(orders)) {}
 
   absl::Status Verify() override { return child_->Verify(); }
+  absl::StatusOr<base::UniqueFd> OpenInside(const std::string& inside_path) const override {
+    return child_->OpenInside(inside_path);
+  }
   absl::Status Release() override {
     RETURN_IF_ERROR(base::WriteAll(input_.get(), orders_));
     input_.reset();

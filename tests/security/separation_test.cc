@@ -7,6 +7,7 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <set>
 #include <sstream>
@@ -197,6 +198,57 @@ TEST(SeparationTest, ASetUserIdProgramOfTheHostGainsNothing) {
   const auto control = Disabled().Run(TestPolicy(), Hostile({"run_set_uid", program}));
   ASSERT_TRUE(control.ok()) << control.status();
   EXPECT_TRUE(control->Succeeded()) << control->Describe() << control->stderr_tail;
+}
+
+// The path that a bind was made of may lead elsewhere by the time that somebody looks.
+TEST(SandboxSeparationTest, WhatIsMountedCanBeLookedAtFromOutside) {
+  for (Sandbox* sandbox : {static_cast<Sandbox*>(&Strict()), &Disabled()}) {
+    const ScratchFolder scratch;
+    const std::string file = scratch.path() + "/file";
+    std::ofstream(file) << "mounted";
+    struct stat wanted;
+    ASSERT_EQ(::stat(file.c_str(), &wanted), 0);
+    const auto policy = PolicyBuilder()
+                            .UseHostSystem()
+                            .SetProfile(SeccompProfile::kPython)
+                            .SetLimits(TestLimits())
+                            .AddReadOnly(file, "/model/file")
+                            .Build();
+    ASSERT_TRUE(policy.ok()) << policy.status();
+    SandboxCommand command;
+    command.argv = {"/usr/bin/true"};
+    auto process = sandbox->Start(*policy, std::move(command));
+    ASSERT_TRUE(process.ok()) << process.status();
+    ASSERT_TRUE((*process)->Verify().ok());
+    if (sandbox != &Disabled()) {
+      std::filesystem::rename(file, scratch.path() + "/moved");
+      std::ofstream(file) << "in its place";
+    }
+    const absl::StatusOr<base::UniqueFd> seen = (*process)->OpenInside("/model/file");
+    ASSERT_TRUE(seen.ok()) << seen.status();
+    struct stat found;
+    ASSERT_EQ(::fstat(seen->get(), &found), 0);
+    EXPECT_EQ(found.st_ino, wanted.st_ino);
+    EXPECT_EQ(found.st_dev, wanted.st_dev);
+    EXPECT_FALSE((*process)->OpenInside("/model/none").ok());
+    EXPECT_FALSE((*process)->OpenInside("/model/../etc/shadow").ok());
+    // It tells nothing of the host: the process's own root is where paths begin.
+    EXPECT_FALSE((*process)->OpenInside(scratch.path()).ok());
+  }
+}
+
+TEST(SandboxSeparationTest, WhatAZygotesChildHasMountedCanBeLookedAtFromOutside) {
+  auto process = OnZygote().Start(TestPolicy(), Hostile({"spin"}));
+  ASSERT_TRUE(process.ok()) << process.status();
+  ASSERT_TRUE((*process)->Verify().ok());
+  const absl::StatusOr<base::UniqueFd> seen = (*process)->OpenInside("/hostile");
+  ASSERT_TRUE(seen.ok()) << seen.status();
+  struct stat found;
+  struct stat wanted;
+  ASSERT_EQ(::fstat(seen->get(), &found), 0);
+  ASSERT_EQ(::stat(NCN_HOSTILE_FOLDER, &wanted), 0);
+  EXPECT_EQ(found.st_ino, wanted.st_ino);
+  EXPECT_EQ(found.st_dev, wanted.st_dev);
 }
 
 }  // namespace
