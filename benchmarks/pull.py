@@ -1,10 +1,10 @@
-"""How fast a file is pulled over loopback HTTP and verified, beside `curl`.
+"""How fast a file is pulled over loopback HTTP and verified.
 
-The contenders take turns, `--runs` times: the project's downloader, with one
-connection and with several, which hashes while it fetches and ends with a file that is
-on disk; and `curl -o` followed by `sha256sum`, which does not wait for the disk. The
-exit status is 1 when the downloader's median takes more than TARGET_RATIO of curl's, or
-its memory peaks above TARGET_MIB.
+The contenders take turns, `--runs` times: the project's downloader, with one connection
+and with several, which hashes while it fetches and ends with a file that is on disk;
+and `curl -o` followed by `sha256sum`, or by OpenSSL, which do not wait for the disk.
+The exit status is 1 when the downloader's median takes more than TARGET_RATIO of that
+of curl and sha256sum, or its memory peaks above TARGET_MIB.
 """
 
 import argparse

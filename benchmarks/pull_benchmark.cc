@@ -32,7 +32,7 @@ namespace {
 constexpr std::uint64_t kStepBytes = std::uint64_t{1} << 20;
 constexpr std::uint64_t kLimitedStepBytes = 64 * 1024;
 
-std::atomic<std::uint64_t> sent_bytes = 0;
+std::atomic<std::uint64_t> fetched_bytes = 0;
 
 bool SendText(int fd, std::string_view text) {
   return ::send(fd, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
@@ -77,16 +77,16 @@ void ServeConnection(const base::UniqueFd& client, int file, std::uint64_t size_
         // What the other side never acknowledged was not fetched.
         int unacknowledged_bytes = 0;
         ::ioctl(client.get(), SIOCOUTQ, &unacknowledged_bytes);
-        sent_bytes -= static_cast<std::uint64_t>(unacknowledged_bytes);
+        fetched_bytes -= static_cast<std::uint64_t>(unacknowledged_bytes);
         return;
       }
-      sent_bytes += static_cast<std::uint64_t>(sent);
+      fetched_bytes += static_cast<std::uint64_t>(sent);
     }
   }
 }
 
 // Serves until its input ends. Prints the port, then, for each line that it reads, how many bytes
-// it has sent so far.
+// were fetched so far.
 int Serve(const char* path, std::uint64_t bytes_per_second) {
   const base::UniqueFd file(::open(path, O_RDONLY | O_CLOEXEC));
   struct stat info;
@@ -114,7 +114,7 @@ int Serve(const char* path, std::uint64_t bytes_per_second) {
       }).detach();
     }
   }).detach();
-  for (std::string line; std::getline(std::cin, line);) std::cout << sent_bytes << std::endl;
+  for (std::string line; std::getline(std::cin, line);) std::cout << fetched_bytes << std::endl;
   std::_Exit(0);  // The threads would outlive what they use.
 }
 

@@ -2,9 +2,9 @@
 
 Fetches a file over loopback HTTP and kills the downloading process with SIGKILL at
 `--kills` random moments, all of one and the same download, then lets it finish. The
-server counts what it sent, so that bytes which a killed process left unread in its
-sockets count, too. The exit status is 1 when more than TARGET_SHARE of the file was
-sent twice, or what arrived is wrong.
+server counts what was acknowledged, so that bytes which a killed process left unread in
+its sockets count, too. The exit status is 1 when more than TARGET_SHARE of the file
+went over the network twice, or what arrived is wrong.
 """
 
 import argparse
@@ -41,11 +41,11 @@ def main() -> None:
             killed = 0
             while killed < options.kills:
                 # The next of the moments that are left, which lie anywhere in the rest.
-                left = size - server.sent_bytes()
+                left = size - server.fetched_bytes()
                 share = min(random.random() for _ in range(options.kills - killed))
-                goal = server.sent_bytes() + max(left, 0) * share
+                goal = server.fetched_bytes() + max(left, 0) * share
                 process = subprocess.Popen(fetch)
-                while server.sent_bytes() < goal and process.poll() is None:
+                while server.fetched_bytes() < goal and process.poll() is None:
                     time.sleep(0.001)
                 process.kill()
                 if process.wait() == 0:
@@ -54,15 +54,15 @@ def main() -> None:
                 if target.exists():
                     sys.exit("a file was visible before it was whole")
             subprocess.run(fetch, check=True, stdout=subprocess.DEVNULL)
-            sent = server.sent_bytes()
+            fetched = server.fetched_bytes()
         with target.open("rb") as file:
             right = hashlib.file_digest(file, "sha256").hexdigest() == sha256
         leftovers = sorted(path.name for path in (folder / "staging").iterdir())
-    twice = (sent - size) / size
+    twice = (fetched - size) / size
     figures = {
         "kills": killed,
         "size_mib": options.size_mib,
-        "sent_twice_percent": round(twice * 100, 3),
+        "fetched_twice_percent": round(twice * 100, 3),
         "right": right,
         "left_in_staging": leftovers,
     }

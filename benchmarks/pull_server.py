@@ -39,8 +39,8 @@ class Server:
         assert self.process.stdout is not None
         return int(self.process.stdout.readline())
 
-    def sent_bytes(self) -> int:
-        """All that it has sent so far, what nobody received included."""
+    def fetched_bytes(self) -> int:
+        """All that clients have fetched, or are about to, so far."""
         assert self.process.stdin is not None
         print(file=self.process.stdin, flush=True)
         return self._line()

@@ -21,22 +21,18 @@ namespace fs = std::filesystem;
 constexpr ncn::transfer::UnpackLimits kLimits = {
     .entries_max = 50, .bytes_max = 1 << 20, .ratio_max = 100, .ratio_free_bytes = 1 << 16};
 
-// On a file system in memory where there is one. The fuzzer's end leaves it empty.
-const fs::path& Root() {
-  static const fs::path root = [] {
-    std::string name =
-        (fs::exists("/dev/shm") ? "/dev/shm" : "/tmp") + std::string("/unpack.XXXXXX");
-    if (::mkdtemp(name.data()) == nullptr) std::abort();
-    std::atexit([] { fs::remove_all(Root()); });
-    return fs::path(name);
-  }();
-  return root;
+// On a file system in memory where there is one.
+fs::path MakeRoot() {
+  std::string name = (fs::exists("/dev/shm") ? "/dev/shm" : "/tmp") + std::string("/unpack.XXXXXX");
+  if (::mkdtemp(name.data()) == nullptr) std::abort();
+  return name;
 }
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  const fs::path folder = Root() / "folder";
+  const fs::path root = MakeRoot();
+  const fs::path folder = root / "folder";
   fs::create_directory(folder);
   const ncn::base::UniqueFd archive(::memfd_create("archive", MFD_CLOEXEC));
   if (::write(archive.get(), data, size) != static_cast<ssize_t>(size)) std::abort();
@@ -56,9 +52,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (files.ok() && files->size() != entries) std::abort();
   if (!files.ok() && !fs::is_empty(folder)) std::abort();
   if (entries > kLimits.entries_max || bytes > kLimits.bytes_max) std::abort();
-  for (const fs::directory_entry& entry : fs::directory_iterator(Root())) {
+  for (const fs::directory_entry& entry : fs::directory_iterator(root)) {
     if (entry.path() != folder) std::abort();
   }
-  fs::remove_all(folder);
+  fs::remove_all(root);
   return 0;
 }

@@ -38,7 +38,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kTick(100);
 
-absl::Status Check(const FileToFetch& file) {
+absl::Status Check(const FileToFetch& file, dev_t staging_device) {
   const auto wrong = [&](std::string_view what) {
     return absl::InvalidArgumentError(base::StrCat(file.name, ": ", what));
   };
@@ -48,6 +48,13 @@ absl::Status Check(const FileToFetch& file) {
   }
   if (!file.target.has_filename() || !file.target.has_parent_path()) {
     return wrong("the target is not the path of a file in a folder");
+  }
+  struct stat folder;
+  if (::stat(file.target.parent_path().c_str(), &folder) != 0 || !S_ISDIR(folder.st_mode)) {
+    return wrong(base::StrCat(file.target.parent_path().native(), " is not a folder"));
+  }
+  if (folder.st_dev != staging_device) {
+    return wrong("target and staging folder are on two file systems");
   }
   return absl::OkStatus();
 }
@@ -59,8 +66,10 @@ class Batch {
       : context_(context), files_(files), board_(board), statuses_(files.size()) {}
 
   std::vector<absl::Status> Run(const std::stop_token& stop) {
-    Sort();
-    if (absl::Status status = PrepareStaging(); !status.ok()) {
+    const absl::StatusOr<base::UniqueFd> staging = OpenStaging();
+    if (!staging.ok()) return std::vector<absl::Status>(files_.size(), staging.status());
+    Sort(staging->get());
+    if (absl::Status status = CheckSpace(staging->get()); !status.ok()) {
       for (const Group& group : groups_) Finish(group, status);
       return statuses_;
     }
@@ -78,13 +87,24 @@ class Batch {
   // Files of one hash and size, which are fetched once; the first gives name and sources.
   using Group = std::vector<std::size_t>;
 
-  void Sort() {
+  absl::StatusOr<base::UniqueFd> OpenStaging() const {
+    const std::filesystem::path& path = context_.options.staging;
+    std::error_code error;
+    std::filesystem::create_directories(path, error);
+    base::UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!fd.valid()) return base::ErrnoStatus(errno, path.native());
+    return fd;
+  }
+
+  void Sort(int staging_fd) {
+    struct stat staging = {};
+    ::fstat(staging_fd, &staging);
     std::map<std::pair<std::string, std::uint64_t>, std::size_t> known;
     std::vector<FileProgress> progress;
     for (std::size_t i = 0; i < files_.size(); ++i) {
       const FileToFetch& file = files_[i];
       progress.push_back({.name = file.name, .size_bytes = file.size_bytes});
-      statuses_[i] = Check(file);
+      statuses_[i] = Check(file, staging.st_dev);
       if (!statuses_[i].ok()) {
         progress.back().state = FileState::kFailed;
         continue;
@@ -96,13 +116,8 @@ class Batch {
     board_.Begin(std::move(progress));
   }
 
-  // The folder, and room for all that is missing.
-  absl::Status PrepareStaging() const {
-    const std::filesystem::path& staging = context_.options.staging;
-    std::error_code error;
-    std::filesystem::create_directories(staging, error);
-    const base::UniqueFd fd(::open(staging.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!fd.valid()) return base::ErrnoStatus(errno, staging.native());
+  // Room for all that is missing.
+  absl::Status CheckSpace(int staging_fd) const {
     std::uint64_t missing_bytes = 0;
     for (const Group& group : groups_) {
       const FileToFetch& file = files_[group.front()];
@@ -114,11 +129,11 @@ class Batch {
         continue;
       }
       missing_bytes += file.size_bytes;
-      if (::fstatat(fd.get(), part.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0) {
+      if (::fstatat(staging_fd, part.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0) {
         missing_bytes -= std::min(file.size_bytes, AllocatedBytes(info));
       }
     }
-    return CheckFreeSpace(fd.get(), missing_bytes, context_.options.disk_reserve_bytes);
+    return CheckFreeSpace(staging_fd, missing_bytes, context_.options.disk_reserve_bytes);
   }
 
   void FetchGroups(const std::stop_token& stop) {

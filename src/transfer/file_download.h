@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -58,6 +59,8 @@ class FileDownload {
     std::chrono::steady_clock::time_point began;
     std::stop_source stop;
     std::atomic<std::uint64_t> position = 0;  // Of the next byte.
+    std::atomic<std::uint64_t> end = 0;       // What follows is none of its business.
+    std::atomic<bool> cut = false;            // Another has taken over what it was to read last.
     std::atomic<bool> busy = true;            // With something else than waiting for the source.
     absl::Status local_error;                 // Of the disk, not the source.
     bool excess = false;
@@ -66,7 +69,10 @@ class FileDownload {
     std::chrono::steady_clock::time_point marked_at;
     std::uint64_t marked_position = 0;
 
-    std::uint64_t end() const { return request.offset + request.length; }
+    std::uint64_t left() const {
+      const std::uint64_t last = end;
+      return last - std::min(position.load(), last);
+    }
     std::uint64_t bytes() const { return position - request.offset; }
   };
 
@@ -79,6 +85,7 @@ class FileDownload {
   void Work(const std::stop_token& stop);
   Lane* NextLane(std::unique_lock<std::mutex>& lock, const std::stop_token& stop);
   std::optional<RangeRequest> NextRange(const Source& source) const;
+  std::optional<RangeRequest> TakeOver(std::chrono::steady_clock::time_point now);
   bool MayJoin(const Source& source) const;
   ReadEnd Read(Lane& lane);
   ReadEnd ReadChunks(const Lane& lane, const ByteSink& sink);

@@ -19,6 +19,11 @@ constexpr std::uint64_t kRangeBytesMin = std::uint64_t{4} << 20;
 constexpr std::uint64_t kRangeBytesMax = std::uint64_t{64} << 20;
 // A source that answers ranges with less again and again is a waste of time.
 constexpr std::uint64_t kShortBytesMin = std::uint64_t{1} << 20;
+// When nothing is left to begin, a connection waits so long before it looks whether another one
+// needs more than this time for what it has left, and takes over half of it.
+constexpr std::chrono::milliseconds kIdleWait(500);
+constexpr std::chrono::duration<double> kPatience(3);
+constexpr std::uint64_t kTakeOverBytesMin = 256 * 1024;
 
 bool IsLasting(absl::StatusCode code) {
   switch (code) {
@@ -77,12 +82,18 @@ FileDownload::Lane* FileDownload::NextLane(std::unique_lock<std::mutex>& lock,
     if (source != nullptr && source->not_before > now) {
       until = source->not_before;
     } else if (source != nullptr && MayJoin(*source)) {
-      if (const std::optional<RangeRequest> request = NextRange(*source)) {
+      std::optional<RangeRequest> request = NextRange(*source);
+      if (!request && source->ranges == Source::Ranges::kYes) {
+        request = TakeOver(now);
+        until = now + kIdleWait;
+      }
+      if (request) {
         Lane& lane = lanes_.emplace_back();
         lane.source = source;
         lane.request = *request;
         lane.began = lane.marked_at = now;
         lane.position = lane.marked_position = request->offset;
+        lane.end = request->offset + request->length;
         board_.SetSource(index_, source->address.printable);
         return &lane;
       }
@@ -108,7 +119,7 @@ std::optional<RangeRequest> FileDownload::NextRange(const Source& source) const 
   }
   // First what is being read: meanwhile it becomes what is there, never the other way round.
   ByteRanges taken;
-  for (const Lane& lane : lanes_) taken.Add({lane.position, lane.end()});
+  for (const Lane& lane : lanes_) taken.Add({lane.position, lane.end});
   for (const ByteRange& range : part_->present().ranges()) taken.Add(range);
   const ByteRange gap = taken.FirstGap(0, size);
   if (gap.size() == 0) return std::nullopt;
@@ -118,6 +129,28 @@ std::optional<RangeRequest> FileDownload::NextRange(const Source& source) const 
     length = std::min(length, std::clamp(share, kRangeBytesMin, kRangeBytesMax));
   }
   return RangeRequest{.offset = gap.begin, .length = length, .size_bytes = size};
+}
+
+// Half of what the slowest connection still has to read, when that would keep the others waiting.
+std::optional<RangeRequest> FileDownload::TakeOver(std::chrono::steady_clock::time_point now) {
+  if (context_.options.bytes_per_second_max > 0) return std::nullopt;  // All are slow.
+  Lane* slowest = nullptr;
+  double slowest_seconds = kPatience.count();
+  for (Lane& lane : lanes_) {
+    const std::chrono::duration<double> age = now - lane.began;
+    if (age < kIdleWait || lane.left() < 2 * kTakeOverBytesMin) continue;
+    const double rate = static_cast<double>(lane.bytes()) / age.count();
+    const double seconds = static_cast<double>(lane.left()) / std::max(rate, 1.0);
+    if (seconds <= slowest_seconds) continue;
+    slowest = &lane;
+    slowest_seconds = seconds;
+  }
+  if (slowest == nullptr) return std::nullopt;
+  const std::uint64_t end = slowest->end;
+  const std::uint64_t middle = end - slowest->left() / 2;
+  slowest->cut = true;
+  slowest->end = middle;
+  return RangeRequest{.offset = middle, .length = end - middle, .size_bytes = file_.size_bytes};
 }
 
 ReadEnd FileDownload::Read(Lane& lane) {
@@ -148,7 +181,7 @@ ReadEnd FileDownload::ReadChunks(const Lane& lane, const ByteSink& sink) {
   const SourceAddress& address = lane.source->address;
   absl::Status status = address.reader->Read(address.location, lane.request.offset,
                                              lane.request.length, sink, lane.stop.get_token());
-  if (status.ok() && lane.position < lane.end()) {
+  if (status.ok() && lane.left() > 0) {
     status = absl::UnavailableError(
         base::StrCat("ended after ", lane.bytes(), " of ", lane.request.length, " bytes"));
   }
@@ -160,7 +193,11 @@ ReadEnd FileDownload::ReadChunks(const Lane& lane, const ByteSink& sink) {
 absl::Status FileDownload::Take(Lane& lane, std::string_view bytes) {
   const std::uint64_t position = lane.position;
   board_.AddFetched(index_, bytes.size());
-  if (bytes.size() > lane.end() - position) {
+  const std::uint64_t left = lane.left();
+  const bool is_last = lane.cut && bytes.size() >= left;
+  if (is_last) {
+    bytes = bytes.substr(0, left);
+  } else if (bytes.size() > left) {
     lane.excess = true;
     return absl::DataLossError(
         base::StrCat("sent more than the ", lane.request.length, " bytes that were asked for"));
@@ -180,6 +217,7 @@ absl::Status FileDownload::Take(Lane& lane, std::string_view bytes) {
   if (!lane.local_error.ok()) return lane.local_error;
   lane.position = position + bytes.size();
   board_.SetPresent(index_, part_->present_bytes());
+  if (is_last) return absl::CancelledError("another connection reads the rest");
   return absl::OkStatus();
 }
 
@@ -193,6 +231,7 @@ void FileDownload::Settle(Lane& lane, const ReadEnd& end) {
   }
   if (source.left) return;  // It has shown its face to another connection.
   if (lane.excess) return Leave(source, end.status);
+  if (lane.cut && lane.left() == 0) return;
   switch (end.kind) {
     case ReadEnd::Kind::kComplete:
       source.failures = 0;

@@ -82,10 +82,11 @@ absl::StatusOr<std::string> CheckedEntryPath(const std::string& path, bool is_fo
 }
 
 TreeWriter::~TreeWriter() {
-  for (auto made = made_.rbegin(); made != made_.rend(); ++made) {
-    const absl::StatusOr<base::UniqueFd> parent = OpenParent(folder_fd_, made->path);
+  for (; !made_.empty(); made_.pop_back()) {
+    const auto& [path, is_folder] = made_.back();
+    const absl::StatusOr<base::UniqueFd> parent = OpenParent(folder_fd_, path);
     if (!parent.ok()) continue;
-    ::unlinkat(parent->get(), NameOf(made->path).c_str(), made->is_folder ? AT_REMOVEDIR : 0);
+    ::unlinkat(parent->get(), NameOf(path).c_str(), is_folder ? AT_REMOVEDIR : 0);
   }
 }
 
