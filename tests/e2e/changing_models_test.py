@@ -1,5 +1,6 @@
 """Models that come, change and go while the node runs, without a restart."""
 
+import functools
 import json
 import os
 import re
@@ -105,7 +106,8 @@ def test_the_folder_of_models_may_come_later_and_be_another(
             os.rename(models, tmp_path / "old")
         os.rename(tmp_path / word, models)
         until(network, lambda: offered(network) == ["m"])
-        until(network, lambda word=word: answer(network, "m") == word)
+        answers = functools.partial(lambda said: answer(network, "m") == said, word)
+        until(network, answers)
     assert "no ready sandbox" not in network.log()
 
 
@@ -120,8 +122,8 @@ def test_a_request_ends_on_the_model_that_it_began_with(
     request = threading.Thread(target=lambda: answers.append(answer(network, "m")))
     request.start()
     socket = network.folder / "state" / "control.sock"
-    busy = ("models", "--json", "--control-socket", socket)
-    until(network, lambda: json.loads(ncn(*busy).stdout)[0]["busy"] == 1)
+    busy = ("models", "list", "--json", "--control-socket", socket)
+    until(network, lambda: bool(json.loads(ncn(*busy).stdout)[0]["busy"] == 1))
     replace(models, "m", says("new"))
     assert answer(network, "m") == "new"
     request.join()
@@ -135,12 +137,12 @@ def test_writing_into_a_model_spoils_no_answer(
     write_scripted_model(models, "m", says("old", sleep=3))
     network = start_network(models, "--pin", "m")
     socket = network.folder / "state" / "control.sock"
-    report = ("models", "--json", "--control-socket", socket)
-    until(network, lambda: json.loads(ncn(*report).stdout)[0]["ready"] == 1)
+    report = ("models", "list", "--json", "--control-socket", socket)
+    until(network, lambda: bool(json.loads(ncn(*report).stdout)[0]["ready"] == 1))
     answers: list[str] = []
     request = threading.Thread(target=lambda: answers.append(answer(network, "m")))
     request.start()
-    until(network, lambda: json.loads(ncn(*report).stdout)[0]["busy"] == 1)
+    until(network, lambda: bool(json.loads(ncn(*report).stdout)[0]["busy"] == 1))
     (models / "m" / "executor.py").write_text(says("new"), encoding="utf-8")
     request.join()
     assert answers == ["new"]
