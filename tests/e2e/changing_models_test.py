@@ -106,7 +106,9 @@ def test_the_folder_of_models_may_come_later_and_be_another(
             os.rename(models, tmp_path / "old")
         os.rename(tmp_path / word, models)
         until(network, lambda: offered(network) == ["m"])
-        answers = functools.partial(lambda said: answer(network, "m") == said, word)
+        answers = functools.partial(
+            lambda said: bool(answer(network, "m") == said), word
+        )
         until(network, answers)
     assert "no ready sandbox" not in network.log()
 
