@@ -119,6 +119,7 @@ void AddModelsCommand(CLI::App& app, Chosen& chosen) {
   list->callback([&chosen, options] { chosen.run = [options] { return List(*options); }; });
   AddModelsFolderCommands(*models, chosen);
   AddModelsPull(*models, chosen);
+  AddPublishCommand(*models, chosen, "push");
 }
 
 }  // namespace ncn::apps

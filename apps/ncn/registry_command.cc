@@ -11,6 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "apps/ncn/command.h"
+#include "apps/ncn/models_commands.h"
 #include "apps/ncn/publishing.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
@@ -295,7 +296,34 @@ void AddPublishOptions(CLI::App& command, const Options& options) {
   command.add_option("--name", options->name, "Name of the subnet, if it has to be created");
 }
 
+// A command that asks a registry.
+CLI::App& Add(CLI::App& parent, Chosen& chosen, const Options& options, const char* name,
+              const char* text, absl::Status (*run)(const RegistryCommandOptions&)) {
+  CLI::App* command = parent.add_subcommand(name, text);
+  command->add_option("--registry-addr", options->registry_address, "Registry, http(s)://HOST:PORT")
+      ->envname("REGISTRY_ADDR")
+      ->capture_default_str();
+  command->add_flag("--json", options->json, "As JSON");
+  command->callback([&chosen, options, run] {
+    chosen.run = [options, run] {
+      const absl::Status status = run(*options);
+      return status.ok() ? 0 : Fail(status);
+    };
+  });
+  return *command;
+}
+
 }  // namespace
+
+void AddPublishCommand(CLI::App& parent, Chosen& chosen, const char* name) {
+  const auto options = std::make_shared<RegistryCommandOptions>();
+  CLI::App& publish =
+      Add(parent, chosen, options, name,
+          "Upload a model and add it to a subnet, which is created if need be", Publish);
+  AddSubnetOption(publish, options);
+  AddWalletOption(publish, options);
+  AddPublishOptions(publish, options);
+}
 
 void AddRegistryCommand(CLI::App& app, Chosen& chosen) {
   const auto options = std::make_shared<RegistryCommandOptions>();
@@ -304,29 +332,13 @@ void AddRegistryCommand(CLI::App& app, Chosen& chosen) {
   registry->require_subcommand(1);
   const auto add = [&](const char* name, const char* text,
                        absl::Status (*run)(const RegistryCommandOptions&)) -> CLI::App& {
-    CLI::App* command = registry->add_subcommand(name, text);
-    command
-        ->add_option("--registry-addr", options->registry_address, "Registry, http(s)://HOST:PORT")
-        ->envname("REGISTRY_ADDR")
-        ->capture_default_str();
-    command->add_flag("--json", options->json, "As JSON");
-    command->callback([&chosen, options, run] {
-      chosen.run = [options, run] {
-        const absl::Status status = run(*options);
-        return status.ok() ? 0 : Fail(status);
-      };
-    });
-    return *command;
+    return Add(*registry, chosen, options, name, text, run);
   };
   CLI::App& create = add("create", "Create a subnet that the wallet owns", Create);
   AddSubnetOption(create, options);
   AddWalletOption(create, options);
   create.add_option("--name", options->name, "Name of the subnet, for people");
-  CLI::App& publish =
-      add("publish", "Upload a model and add it to a subnet, which is created if need be", Publish);
-  AddSubnetOption(publish, options);
-  AddWalletOption(publish, options);
-  AddPublishOptions(publish, options);
+  AddPublishCommand(*registry, chosen, "publish");
   CLI::App& unpublish = add("unpublish", "Take a model out of a subnet", Unpublish);
   AddSubnetOption(unpublish, options);
   AddWalletOption(unpublish, options);
