@@ -56,7 +56,7 @@ class TestCertificate {
 };
 
 class DownloaderTlsTest : public DownloadFixture {
- protected:
+ public:
   DownloaderTlsTest() : server_(certificate_.certificate(), certificate_.key()) {
     server_.Get("/f", [this](const httplib::Request&, httplib::Response& answer) {
       answer.set_content(body_, "application/octet-stream");
@@ -71,6 +71,7 @@ class DownloaderTlsTest : public DownloadFixture {
   }
   ~DownloaderTlsTest() override { server_.stop(); }
 
+ protected:
   std::string CaFile() const { return (folder_.path() / "ca.pem").native(); }
   std::string Url(std::string_view host, std::string_view path) const {
     return base::StrCat("https://", host, ":", port_, path);
