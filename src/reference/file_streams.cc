@@ -94,8 +94,9 @@ class Upload final : public grpc::ServerReadReactor<v2::UploadFileRequest> {
     }
     if (message_.has_header()) {
       auto begun = begin_(message_.header());
-      if (begun.ok()) upload_ = *std::move(begun);
-      return begun.status();
+      if (!begun.ok()) return begun.status();
+      upload_ = *std::move(begun);
+      return absl::OkStatus();
     }
     const std::string& bytes = message_.chunk().data();
     if (bytes.empty() || bytes.size() > kChunkBytesMax) {
