@@ -58,7 +58,8 @@ class StoreWatcherTest : public testing::Test {
   }
   std::vector<std::string> Names() const {
     std::vector<std::string> names;
-    for (const auto& [name, model] : catalogue_.listing()->usable) names.push_back(name);
+    const auto listing = catalogue_.listing();  // Outlives the loop.
+    for (const auto& [name, model] : listing->usable) names.push_back(name);
     return names;
   }
   std::string TreeOf(const std::string& name) const {
