@@ -235,7 +235,8 @@ TEST_F(StoreWatcherTest, TakesHostileNames) {
   folder_.Write("models/good.onnx", OnnxFile());
   Expect({"good"});
   Until([&] { return catalogue_.listing()->problems.size() == 5; });
-  for (const auto& [name, why] : catalogue_.listing()->problems) {
+  const auto listing = catalogue_.listing();
+  for (const auto& [name, why] : listing->problems) {
     EXPECT_THAT(std::string(why.message()), HasSubstr("rename it")) << name;
   }
 }
