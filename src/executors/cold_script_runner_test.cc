@@ -46,7 +46,8 @@ class PretendedProcess final : public sandbox::SandboxedProcess {
     hooks_.while_it_runs();
     sandbox::SandboxOutcome outcome;
     outcome.kind = sandbox::OutcomeKind::kExited;
-    outcome.files = {{kOutputFile, "answer"}, {kReportFile, R"({"status":"ok","content_type":"text/plain"})"}};
+    outcome.files = {{kOutputFile, "answer"},
+                     {kReportFile, R"({"status":"ok","content_type":"text/plain"})"}};
     return outcome;
   }
   void Kill() override {}
