@@ -31,8 +31,8 @@ std::string StrCat(const T&... values) {
   return absl::StrCat(internal::StrCatArgument(values)...);
 }
 
-// `text` with a question mark for each control character, so that a name from elsewhere cannot begin
-// a line of a log.
+// `text` with a question mark for each control character, so that a name from elsewhere cannot
+// begin a line of a log.
 inline std::string OneLine(std::string_view text) {
   std::string line(text);
   for (char& c : line) {
