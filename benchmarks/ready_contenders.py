@@ -138,7 +138,8 @@ class Inside(Contender):
             raise Trouble(str(header.get("error")))
         # Those that measure themselves know better.
         found = sha256(body) if len(body) else ""
-        return Sample(header.get("ms", ms), header.get("cpu_ms"), found)
+        steps = header.get("steps") or {}
+        return Sample(header.get("ms", ms), header.get("cpu_ms"), found, steps)
 
     def cpu_ms(self) -> float:
         return float(self._tell("cpu")["cpu_ms"])

@@ -61,6 +61,16 @@ def rows_of_saturation(figures: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
+def rows_of_steps(figures: dict[str, Any]) -> list[list[str]]:
+    """CPU milliseconds of a request at level request under load, step by step."""
+    steps = ("load", "first call", "process", "rest", "all", "second call")
+    rows = [["model", *steps]]
+    for name, model in figures["models"].items():
+        if found := model.get("steps"):
+            rows.append([name, *(number(found[step], 1) for step in steps)])
+    return rows
+
+
 def rows_of_sizes(figures: dict[str, Any]) -> list[list[str]]:
     names = [n for row in figures["sizes"] for n in row["contenders"]]
     names = list(dict.fromkeys(names))
@@ -98,6 +108,7 @@ TABLES = (
     rows_of_latency,
     rows_of_ratios,
     rows_of_saturation,
+    rows_of_steps,
     rows_of_sizes,
     rows_of_growth,
 )
@@ -294,6 +305,13 @@ def page(figures: dict[str, Any], charts: dict[str, str], explanation: str) -> s
         "in flight for the node. The client's CPU time is not in `CPU ms`.\n\n"
         + chart("throughput")
         + in_markdown(rows_of_saturation(figures))
+        + "\nWhere the CPU milliseconds of a request with a sandbox of its own go, "
+        "under load. `load`, `first call` and `process` (page faults of the fork, the "
+        "end of its address space) are those of processes without walls, as many at a "
+        "time; `rest` is what `all` has more: namespaces, mounts, checks, warm-up "
+        "calls while there was time for them, the node. The worker pays the "
+        "`second call` alone.\n\n"
+        + in_markdown(rows_of_steps(figures))
         + "\n## Size of the input\n\n"
         + chart("sizes")
         + in_markdown(rows_of_sizes(figures))

@@ -6,6 +6,8 @@ python3 -s ready_worker.py ROLE --model PATH --descriptor N [--socket PATH]
     bare    the same, but measures the call of the model alone
     plain   starts a process of generic_model_executor.py for each frame
     http    a server of FastAPI and uvicorn, which listens at PATH
+    steps   forks a process for each frame that loads the model and computes twice, and
+            tells the CPU time of each step
 
 The first frame on N says {"status": "ready"}; then each frame from there says what to
 do: "run", "cpu" or "usage". The work is that of the project's executor, without its
@@ -104,6 +106,44 @@ def plain(model: Path) -> Run:
     return run
 
 
+def steps(model: Path) -> Run:
+    """What a sandbox of its own computes for a request, without its walls."""
+    import zygote
+
+    zygote.import_everything("torch")
+
+    def run(header: dict[str, Any], data: bytes) -> Answer:
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            marks = [time.process_time()]
+            executor = GenericModelExecutor()
+            executor.load(model, Context(threads=1))
+            marks.append(time.process_time())
+            for _ in range(2):
+                executor.run(Request(data, str(header["content_type"])))
+                marks.append(time.process_time())
+            os.write(writing, json.dumps(marks).encode())
+            os._exit(0)
+        os.close(writing)
+        with open(reading, "rb") as pipe:
+            told = pipe.read()
+        _, status, usage = os.wait4(child, 0)
+        if status != 0:
+            return {"status": "error", "error": f"the process ended with {status}"}, b""
+        marks = json.loads(told)
+        cpu_ms = {
+            "load": (marks[1] - marks[0]) * 1e3,
+            "first call": (marks[2] - marks[1]) * 1e3,
+            "second call": (marks[3] - marks[2]) * 1e3,
+            # Its first page faults and the end of its address space.
+            "process": (usage.ru_utime + usage.ru_stime - marks[3] + marks[0]) * 1e3,
+        }
+        return {"status": "ok", "steps": cpu_ms}, b""
+
+    return run
+
+
 def cpu() -> dict[str, Any]:
     """CPU time of this process."""
     return {"status": "ok", "cpu_ms": time.process_time() * 1e3}
@@ -163,7 +203,7 @@ def http(stream: FrameStream, model: Path, path: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("role", choices=("worker", "bare", "plain", "http"))
+    parser.add_argument("role", choices=("worker", "bare", "plain", "http", "steps"))
     parser.add_argument("--model", required=True, type=Path)
     parser.add_argument("--descriptor", required=True, type=int)
     parser.add_argument("--socket", default="")
@@ -173,7 +213,7 @@ def main() -> None:
         if options.role == "http":
             http(stream, options.model, options.socket)
         else:
-            roles = {"worker": worker, "bare": bare, "plain": plain}
+            roles = {"worker": worker, "bare": bare, "plain": plain, "steps": steps}
             serve(stream, roles[options.role](options.model))
 
 

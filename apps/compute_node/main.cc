@@ -6,12 +6,14 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
 
 #include "absl/strings/str_join.h"
 #include "apps/compute_node/sandbox_check.h"
 #include "apps/compute_node/state_folder.h"
+#include "apps/compute_node/subnet_membership.h"
 #include "apps/compute_node/wallet_loading.h"
 #include "base/clock.h"
 #include "base/logging.h"
@@ -107,16 +109,6 @@ std::filesystem::path NativeProgram(const executors::RuntimeEnvironment& environ
             environment.onnxruntime.empty() ? "the environment has no library ONNX Runtime"
                                             : program.native() + " is missing");
   return {};
-}
-
-// Where models lie: the operator's folder, and the one that is synchronised when it is another.
-std::vector<std::filesystem::path> ModelFolders(const NodeConfig& config) {
-  std::vector<std::filesystem::path> folders = {config.model_path};
-  const bool given = config.models_dir != NodeConfig().models_dir;
-  if ((config.sync_models || given) && config.models_dir != config.model_path) {
-    folders.push_back(config.models_dir);
-  }
-  return folders;
 }
 
 // Zygotes of the frameworks that the models need, which import while the node connects.
@@ -284,17 +276,36 @@ node::SessionCallbacks StartUpLines() {
           .on_ready = [] { Say("✓ Compute Node ready for tasks"); }};
 }
 
-// What is configured and not to be had must not pass in silence.
-void WarnOfSettings(const NodeConfig& config, const models::ModelStore& store) {
-  if (config.sync_models || config.registry_address) {
-    base::Log("node").warn(
-        "this version does not synchronise models; it serves what is in {} already",
-        config.model_path.native());
-  }
+// What is in the folders and cannot be had must not pass in silence.
+void WarnOfProblems(const models::ModelStore& store) {
   for (const auto& [name, problem] : store.Problems()) {
     base::Log("models").warn("model {} is not served: {}", base::OneLine(name),
                              base::OneLine(base::ToStd(problem.message())));
   }
+}
+
+// Where models are served from: the operator's own, and those of the subnet.
+std::vector<std::filesystem::path> ModelFolders(const NodeConfig& config) {
+  std::error_code error;
+  const bool given = config.sync.models_dir != config::SyncConfig().models_dir;
+  if (!config.sync_models && !given) return {config.model_path};
+  // When it cannot be made, the first synchronisation says so.
+  if (config.sync_models) std::filesystem::create_directories(config.sync.models_dir, error);
+  if (std::filesystem::equivalent(config.model_path, config.sync.models_dir, error)) {
+    return {config.model_path};
+  }
+  return {config.model_path, config.sync.models_dir};
+}
+
+// The statistics, with what the subnet has to do with them.
+node::StatisticsReport ReportOf(const telemetry::StatisticsSnapshot& snapshot,
+                                const SubnetMembership* member) {
+  node::StatisticsReport report = ReportOf(snapshot);
+  auto object = nlohmann::json::parse(report.json, nullptr, false);
+  if (member == nullptr || !object.is_object()) return report;
+  object["subnet"] = nlohmann::json::parse(member->ToJson(), nullptr, false);
+  report.json = object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return report;
 }
 
 // Waits for SIGINT or SIGTERM, which the process blocks.
@@ -349,7 +360,7 @@ absl::Status Run(const NodeConfig& config) {
   models::ModelStore store(
       {.folders = ModelFolders(config), .index = config.state_dir / "model_index.db"});
   store.Watch();
-  WarnOfSettings(config, store);
+  WarnOfProblems(store);
 
   telemetry::ExecutionStatistics statistics(clock);
   const signing::ResultSigner signer(wallet, clock);
@@ -379,7 +390,10 @@ absl::Status Run(const NodeConfig& config) {
                           .enforced_layers = layers,
                           .statistics = SummaryOf(statistics.Snapshot().all),
                           .input_bytes_max = std::uint64_t{config.message_mb_max} << 20,
-                          .subnet_id = config.subnet_id};
+                          .subnet_id = config.sync.subnet_id};
+  };
+  const auto sign = [&](std::string_view nonce, std::string_view to, std::uint32_t version) {
+    return signing::SignChallenge(wallet, nonce, to, version);
   };
   node::MemoryOutbox outbox({});
   node::NodeSession session(
@@ -388,31 +402,30 @@ absl::Status Run(const NodeConfig& config) {
                       .ca_file = config.tls_ca_file.value_or("")},
        .slots = SlotsOf(config),
        .queue_capacity = config.queue_depth},
-      *execution, outbox, describe,
-      [&](std::string_view nonce, std::string_view gateway, std::uint32_t version) {
-        return signing::SignChallenge(wallet, nonce, gateway, version);
-      },
-      StartUpLines());
-  ASSIGN_OR_RETURN(auto control, node::ControlServer::Start(
-                                     config.state_dir / "control.sock",
-                                     {.statistics = [&] { return ReportOf(statistics.Snapshot()); },
-                                      .node =
-                                          [&] {
-                                            const node::SessionState state = session.state();
-                                            return node::NodeReport{
-                                                .info = session.Describe(),
-                                                .gateway_address = config.gateway_address,
-                                                .connected = state.connected,
-                                                .last_error = state.last_error,
-                                                .reconnects = state.reconnects,
-                                                .results_pending = outbox.usage().count};
-                                          },
-                                      .models = [&] { return ReportOf(store, runner); }}));
-  const auto subscription = store.Subscribe([&](const std::vector<models::ModelChange>& changes) {
+      *execution, outbox, describe, sign, StartUpLines());
+  ASSIGN_OR_RETURN(auto member, SubnetMembership::Join(
+                                    config, store, [&] { return session.Describe(); }, sign, Say));
+  auto subscription = store.Subscribe([&](const std::vector<models::ModelChange>& changes) {
     session.NotifyChanged();
+    if (member != nullptr) member->NotifyChanged();
     if (session.state().connected) SayRegistered(NamesOf(store));
     FollowChanges(changes, config, store, selector, zygotes, runner);
   });
+  ASSIGN_OR_RETURN(auto control,
+                   node::ControlServer::Start(
+                       config.state_dir / "control.sock",
+                       {.statistics = [&] { return ReportOf(statistics.Snapshot(), member.get()); },
+                        .node =
+                            [&] {
+                              const node::SessionState state = session.state();
+                              return node::NodeReport{.info = session.Describe(),
+                                                      .gateway_address = config.gateway_address,
+                                                      .connected = state.connected,
+                                                      .last_error = state.last_error,
+                                                      .reconnects = state.reconnects,
+                                                      .results_pending = outbox.usage().count};
+                            },
+                        .models = [&] { return ReportOf(store, runner); }}));
   Say(base::StrCat("Connecting to Gateway at ", config.gateway_address, "..."));
   RETURN_IF_ERROR(session.Start());
 
@@ -425,6 +438,8 @@ absl::Status Run(const NodeConfig& config) {
   const bool complete = session.Drain(seconds(config.drain_timeout_seconds));
   Say(telemetry::ToText(statistics.Snapshot()));
   control.reset();
+  subscription.reset();
+  member.reset();
   std::fflush(nullptr);
   std::_Exit(complete ? 0 : 1);  // Nobody can join a thread that waits for a signal.
 }

@@ -24,6 +24,7 @@ void AddVerifyCommand(CLI::App& app, Chosen& chosen);
 void AddWalletCommand(CLI::App& app, Chosen& chosen);
 void AddDevnetCommand(CLI::App& app, Chosen& chosen);
 void AddModelsCommand(CLI::App& app, Chosen& chosen);
+void AddRegistryCommand(CLI::App& app, Chosen& chosen);
 void AddStatsCommand(CLI::App& app, Chosen& chosen);
 void AddSandboxCommand(CLI::App& app, Chosen& chosen);
 void AddExecutorCommand(CLI::App& app, Chosen& chosen);

@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
   ncn::apps::AddWalletCommand(app, chosen);
   ncn::apps::AddDevnetCommand(app, chosen);
   ncn::apps::AddModelsCommand(app, chosen);
+  ncn::apps::AddRegistryCommand(app, chosen);
   ncn::apps::AddStatsCommand(app, chosen);
   ncn::apps::AddSandboxCommand(app, chosen);
   ncn::apps::AddExecutorCommand(app, chosen);

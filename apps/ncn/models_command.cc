@@ -5,9 +5,10 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "apps/ncn/command.h"
+#include "apps/ncn/models_commands.h"
 #include "base/strings.h"
 #include "config/locations.h"
+#include "models/model_store.h"
 #include "node/control.h"
 
 namespace ncn::apps {
@@ -15,6 +16,7 @@ namespace {
 
 struct ModelsOptions {
   std::string control_socket = (config::DefaultStateDir() / "control.sock").native();
+  std::string models_dir = "./models";
   bool json = false;
 };
 
@@ -59,9 +61,33 @@ std::string ToLine(const node::ModelReport& model) {
   return line + "\n";
 }
 
-int Models(const ModelsOptions& options) {
+// Where no node runs, what is in the folder.
+std::vector<node::ModelReport> ModelsIn(const std::string& folder) {
+  const models::ModelStore store(folder);
+  std::vector<node::ModelReport> reports;
+  for (const inference::ModelId& id : store.List()) {
+    const auto model = store.Find(id);
+    if (!model.ok()) continue;
+    reports.push_back({.model = id.value(),
+                       .format = std::string(models::Name((*model)->format)),
+                       .size_bytes = (*model)->tree_size_bytes,
+                       .sha256 = (*model)->sha256,
+                       .state = "-"});
+  }
+  for (const auto& [name, problem] : store.Problems()) {
+    reports.push_back({.model = name, .problems = {std::string(problem.message())}});
+  }
+  return reports;
+}
+
+int List(const ModelsOptions& options) {
   const auto client = node::ControlClient::Make(options.control_socket);
-  const auto models = client->ListModels();
+  auto models = client->ListModels();
+  if (absl::IsNotFound(models.status())) {
+    std::fprintf(stderr, "No node runs (%s); these are the models in %s:\n",
+                 options.control_socket.c_str(), options.models_dir.c_str());
+    models = ModelsIn(options.models_dir);
+  }
   if (!models.ok()) return Fail(models.status());
   if (options.json) {
     nlohmann::json list = nlohmann::json::array();
@@ -78,15 +104,22 @@ int Models(const ModelsOptions& options) {
 }  // namespace
 
 void AddModelsCommand(CLI::App& app, Chosen& chosen) {
+  CLI::App* models =
+      app.add_subcommand("models", "Look after models: list, fetch, verify, publish");
+  models->require_subcommand(1);
   auto options = std::make_shared<ModelsOptions>();
-  CLI::App* command = app.add_subcommand(
-      "models", "Show a running node's models and the sandboxes that wait with them loaded");
-  command
-      ->add_option("--control-socket", options->control_socket,
+  CLI::App* list = models->add_subcommand(
+      "list", "A running node's models and the sandboxes that wait with them loaded");
+  list->add_option("--control-socket", options->control_socket,
                    "The node's control socket, in its --state-dir")
       ->capture_default_str();
-  command->add_flag("--json", options->json, "As a JSON array");
-  command->callback([&chosen, options] { chosen.run = [options] { return Models(*options); }; });
+  list->add_option("--models-dir", options->models_dir, "Folder to list when no node runs")
+      ->capture_default_str();
+  list->add_flag("--json", options->json, "As a JSON array");
+  list->callback([&chosen, options] { chosen.run = [options] { return List(*options); }; });
+  AddModelsFolderCommands(*models, chosen);
+  AddModelsPull(*models, chosen);
+  AddPublishCommand(*models, chosen, "push");
 }
 
 }  // namespace ncn::apps

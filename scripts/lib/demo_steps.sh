@@ -14,10 +14,10 @@ failed() {
 # spread COUNT: that many lines of standard input, spread evenly over it.
 spread() { awk -v n="$1" '{ line[NR] = $0 } END { for (i = 0; i < n && i < NR; i++) print line[1 + int(i * NR / n)] }'; }
 
-# start_network MODELS: starts ncn devnet on a free port and waits until the node takes requests.
+# start_network MODELS: starts ncn devnet on free ports, whose node fetches the models from its registry, until it is ready.
 start_network() {
   mkdir -p "$folder/results"
-  build/bin/ncn devnet --model-path "$1" --gateway-port 0 --ready-file "$folder/address" \
+  build/bin/ncn devnet --registry --model-path "$1" --gateway-port 0 --ready-file "$folder/address" \
     --state-dir "$folder/state" > "$folder/network.log" 2>&1 &
   network=$!
   local deadline=$((SECONDS + READY_SECONDS))
@@ -76,7 +76,7 @@ stop_network() {
   network=
   kill -TERM "$pid" 2> /dev/null || return 1
   wait "$pid" || status=$?
-  [[ $status -eq 0 ]] && echo "Gateway and node ended by themselves."
+  [[ $status -eq 0 ]] && echo "Gateway, registry and node ended by themselves."
 }
 
 # leave STATUS: on any way out, stops the network and removes the demo's folder.

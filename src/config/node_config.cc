@@ -30,16 +30,9 @@ void AddSpecifiedOptions(CLI::App& app, NodeConfig& config) {
   app.add_option("--model-path", config.model_path, "Model files directory")
       ->envname("MODEL_PATH")
       ->capture_default_str();
-  app.add_option("--registry-addr", config.registry_address, "P2P Registry address (for sync)")
-      ->envname("REGISTRY_ADDR");
-  app.add_option("--subnet-id", config.subnet_id, "Subnet to join")
-      ->envname("SUBNET_ID")
-      ->capture_default_str();
   app.add_flag("--sync-models", config.sync_models, "Enable model synchronization")
       ->envname("SYNC_MODELS");
-  app.add_option("--models-dir", config.models_dir, "Download directory")
-      ->envname("MODELS_DIR")
-      ->capture_default_str();
+  AddSyncOptions(app, config.sync);
   app.add_option("--wallet-address", config.wallet_address,
                  "Address that the private key must belong to")
       ->envname("NODE_WALLET_ADDRESS");
@@ -192,6 +185,12 @@ Parsed<NodeConfig> ParseNodeConfig(int argc, char** argv, const char* version) {
   AddFurtherOptions(app, config);
   if (CommandLineResult result = ParseCommandLine(app, argc, argv); !result.proceed) {
     return result.exit;
+  }
+  if (config.sync_models && config.sync.registries.empty()) {
+    return ExitText{
+        "Error: --sync-models needs --registry-addr, the registry that knows the subnet\n"
+        "Try 'compute_node --help'.\n",
+        2};
   }
   return config;
 }

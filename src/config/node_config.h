@@ -10,6 +10,7 @@
 
 #include "base/secret.h"
 #include "config/command_line.h"
+#include "config/sync_config.h"
 #include "inference/limits.h"
 
 namespace ncn::config {
@@ -19,10 +20,8 @@ namespace ncn::config {
 struct NodeConfig {
   std::string gateway_address;
   std::filesystem::path model_path = "./models";
-  std::optional<std::string> registry_address;
-  std::uint32_t subnet_id = 1;
   bool sync_models = false;
-  std::filesystem::path models_dir = "./models";
+  SyncConfig sync;
 
   base::Secret private_key;  // Hexadecimal; empty when none was given.
   std::optional<std::filesystem::path> private_key_file;

@@ -38,10 +38,10 @@ class NodeConfigTest : public testing::Test {
 TEST_F(NodeConfigTest, HasTheDefaultsOfTheSpecification) {
   const NodeConfig config = Config({});
   EXPECT_EQ(config.model_path, "./models");
-  EXPECT_EQ(config.registry_address, std::nullopt);
-  EXPECT_EQ(config.subnet_id, 1u);
+  EXPECT_TRUE(config.sync.registries.empty());
+  EXPECT_EQ(config.sync.subnet_id, 1u);
   EXPECT_FALSE(config.sync_models);
-  EXPECT_EQ(config.models_dir, "./models");
+  EXPECT_EQ(config.sync.models_dir, "./models");
   EXPECT_TRUE(config.private_key.empty());
   EXPECT_EQ(config.sandbox_mode, "strict");
   EXPECT_EQ(config.execution_timeout_seconds, 300u);

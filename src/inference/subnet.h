@@ -1,12 +1,25 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "inference/model_id.h"
 
 namespace ncn::inference {
+
+// Bounds of a subnet's metadata.
+inline constexpr std::size_t kSubnetMetadataBytesMax = 16 << 20;  // As a message.
+inline constexpr std::size_t kSubnetModelsMax = 10000;
+inline constexpr std::size_t kModelFilesMax = 1000;
+inline constexpr std::size_t kFileSourcesMax = 16;
+inline constexpr std::size_t kSourceBytesMax = 2048;
+inline constexpr std::size_t kFilePathBytesMax = 512;
+inline constexpr std::size_t kFilePathDepthMax = 8;  // Components.
+inline constexpr std::uint64_t kFileBytesMax = 1ULL << 40;
 
 // A file that a subnet's nodes need for a model.
 struct SubnetFile {
@@ -36,5 +49,23 @@ struct Subnet {
   std::vector<SubnetModel> models;
   std::string owner_signature;  // 65 bytes, or empty: nobody vouches for it.
 };
+
+// A relative path of plain, visible components: no "..", none that begins with a dot, no backslash
+// or control character, valid UTF-8, within the bounds above. InvalidArgument says which rule
+// `path` breaks.
+absl::Status CheckFilePath(std::string_view path);
+
+// 64 lower-case hexadecimal digits.
+bool IsSha256(std::string_view text);
+
+// The digits of an address, without its checksum, which is for signing/address.h: "0x" and 40
+// hexadecimal digits.
+bool IsAddressForm(std::string_view text);
+
+// Everything that can be said of the metadata by itself: the bounds above, names, paths that do not
+// get in each other's way, hashes, formats, each model's name once. Whether the signature is good
+// is for signing/subnet_signature.h. InvalidArgument names model and field, what was expected and
+// what was found.
+absl::Status Validate(const Subnet& subnet);
 
 }  // namespace ncn::inference

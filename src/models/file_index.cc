@@ -188,6 +188,11 @@ absl::StatusOr<ModelFormat> FileIndex::Format(const FolderFd& folder, const Tree
   return format;
 }
 
+void FileIndex::Learn(const FileIdentity& identity, const std::string& sha256) {
+  std::lock_guard lock(mutex_);
+  RowFor(identity).sha256 = sha256;
+}
+
 void FileIndex::Forget(std::int64_t before_day) {
   for (auto row = rows_.begin(); row != rows_.end();) {
     if (row->second.seen_day >= before_day) {

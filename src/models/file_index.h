@@ -32,6 +32,8 @@ class FileIndex {
   // The SHA-256 of a whole file in `folder`, lower-case hex. One that is known is not even opened.
   // Aborted when it is no longer the listed one, or changes while it is read.
   absl::StatusOr<std::string> Sha256(const FolderFd& folder, const TreeFile& listed);
+  // Takes the hash from somebody who has just read the file, and knows that nobody writes to it.
+  void Learn(const FileIdentity& identity, const std::string& sha256);
   // Its format; errors as of DetectFormat.
   absl::StatusOr<ModelFormat> Format(const FolderFd& folder, const TreeFile& listed);
 

@@ -130,6 +130,10 @@ absl::StatusOr<base::UniqueFd> ModelStore::Open(const Model& model) const {
       base::StrCat(path, ": changed since it was verified; look the model up again"));
 }
 
+void ModelStore::Learn(const FileIdentity& identity, const std::string& sha256) {
+  state_->index.Learn(identity, sha256);
+}
+
 bool ModelStore::InUse(std::string_view tree_sha256) const {
   return state_->models.InUse(tree_sha256);
 }

@@ -100,6 +100,10 @@ class ModelStore {
   // into the file in place.
   absl::StatusOr<base::UniqueFd> Open(const Model& model) const;
 
+  // Takes the SHA-256 of a file from somebody who has just computed it, so that it is not read
+  // again.
+  void Learn(const FileIdentity& identity, const std::string& sha256);
+
   // Whether a version of a model that Find has given to somebody, a request, a ready sandbox or
   // what makes those, is still there, so that its files must stay.
   bool InUse(std::string_view tree_sha256) const;

@@ -5,15 +5,14 @@
 #include <thread>
 #include <utility>
 
-#include "base/files.h"
 #include "base/logging.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
-#include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
 #include "reference/client_service.h"
 #include "reference/compute_service.h"
+#include "reference/listening.h"
 #include "reference/workers.h"
 
 namespace ncn::reference {
@@ -21,26 +20,7 @@ namespace {
 
 constexpr std::size_t kWorkerThreads = 4;
 constexpr std::size_t kWorkerQueueCapacity = 65536;
-constexpr std::size_t kPemBytesMax = 1 << 20;
 constexpr std::chrono::milliseconds kTickInterval{50};
-
-std::string HostOf(const std::string& listen_address) {
-  return listen_address.substr(0, listen_address.rfind(':'));
-}
-
-bool IsLoopback(const std::string& host) {
-  return host.starts_with("127.") || host == "localhost" || host == "[::1]";
-}
-
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(
-    const GatewayOptions& options) {
-  if (options.certificate_file.empty()) return grpc::InsecureServerCredentials();
-  grpc::SslServerCredentialsOptions ssl;
-  ASSIGN_OR_RETURN(std::string certificate, base::ReadFile(options.certificate_file, kPemBytesMax));
-  ASSIGN_OR_RETURN(std::string key, base::ReadFile(options.key_file, kPemBytesMax));
-  ssl.pem_key_cert_pairs.push_back({std::move(key), std::move(certificate)});
-  return grpc::SslServerCredentials(ssl);
-}
 
 }  // namespace
 
@@ -70,33 +50,19 @@ class ReferenceGateway::Parts {
   }
 
   absl::Status Start() {
-    ASSIGN_OR_RETURN(auto credentials, Credentials(options_));
+    ASSIGN_OR_RETURN(auto credentials,
+                     MakeCredentials(options_.certificate_file, options_.key_file));
     grpc::ServerBuilder builder;
     wire::ApplyToServer(options_.connection, builder);
     builder.AddListeningPort(options_.listen_address, credentials, &port_);
     builder.RegisterService(&compute_);
     builder.RegisterService(&client_);
     server_ = builder.BuildAndStart();
-    if (server_ == nullptr || port_ == 0) {
-      return absl::UnavailableError(base::StrCat(
-          "cannot listen on ", options_.listen_address,
-          ": the port is taken, or the address is none of this machine; choose another port, or 0 "
-          "for any that is free"));
-    }
-    compute_.Open(Names());
+    if (server_ == nullptr || port_ == 0) return CannotListen(options_.listen_address);
+    compute_.Open(options_.names.empty() ? LoopbackNames(options_.listen_address, port_)
+                                         : options_.names);
     ticker_ = std::jthread([this](std::stop_token stop) { Tick(stop); });
     return absl::OkStatus();
-  }
-
-  std::vector<std::string> Names() const {
-    const std::string host = HostOf(options_.listen_address);
-    if (!options_.names.empty() || !IsLoopback(host)) return options_.names;
-    std::vector<std::string> names;
-    for (const std::string& name :
-         {host, std::string("127.0.0.1"), std::string("localhost"), std::string("[::1]")}) {
-      names.push_back(base::StrCat(name, ":", port_));
-    }
-    return names;
   }
 
   void Tick(std::stop_token stop) {
@@ -133,10 +99,8 @@ ReferenceGateway::~ReferenceGateway() = default;
 int ReferenceGateway::port() const { return parts_->port_; }
 
 std::string ReferenceGateway::address() const {
-  std::string host = HostOf(parts_->options_.listen_address);
-  if (host == "0.0.0.0" || host == "[::]") host = "127.0.0.1";
-  return base::StrCat(parts_->options_.certificate_file.empty() ? "http://" : "https://", host, ":",
-                      parts_->port_);
+  const GatewayOptions& options = parts_->options_;
+  return AddressOf(options.listen_address, parts_->port_, !options.certificate_file.empty());
 }
 
 std::vector<SupportedModel> ReferenceGateway::Models() const { return parts_->broker_.Models(); }

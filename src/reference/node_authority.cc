@@ -27,12 +27,12 @@ absl::Status NodeAuthority::Verify(std::string_view nonce, std::string_view auth
                                    std::string_view proof) const {
   if (protocol_version != wire::kProtocolVersion) {
     return absl::FailedPreconditionError(base::StrCat("the node speaks version ", protocol_version,
-                                                      " of the protocol, this gateway version ",
+                                                      " of the protocol, this server version ",
                                                       wire::kProtocolVersion));
   }
   if (!names_.empty() && std::find(names_.begin(), names_.end(), authority) == names_.end()) {
     return absl::UnauthenticatedError(
-        base::StrCat("this gateway is not known as '", authority,
+        base::StrCat("this server is not known as '", authority,
                      "'; connect by one of its own names, or add this one to them"));
   }
   const auto claimed = signing::EthereumAddress::Parse(address);

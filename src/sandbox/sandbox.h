@@ -60,8 +60,8 @@ class SandboxedProcess {
   // Looks from outside at what the kernel says of the held process: that it is confined as wanted.
   // FailedPrecondition names the first difference; the process is then dead.
   virtual absl::Status Verify() = 0;
-  // What the held process really has at `inside_path`, the place of one of its policy's binds, as an
-  // O_PATH descriptor; between Verify and Release. The host's path may lead elsewhere by now.
+  // What the held process really has at `inside_path`, the place of one of its policy's binds, as
+  // an O_PATH descriptor; between Verify and Release. The host's path may lead elsewhere by now.
   virtual absl::StatusOr<base::UniqueFd> OpenInside(const std::string& inside_path) const = 0;
   // Lets the command run; the wall clock starts. Refused unless Verify succeeded.
   virtual absl::Status Release() = 0;

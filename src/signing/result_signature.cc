@@ -101,7 +101,9 @@ absl::Status CheckRecord(const inference::ExecutionRecord& record, const Attesta
   return absl::OkStatus();
 }
 
-absl::StatusOr<Attestation> Verify(const inference::InferenceResponse& response) {
+// Everything but the output itself, which `hash` stands for, and the plain signature over it.
+absl::StatusOr<Attestation> VerifyStatements(const inference::InferenceResponse& response,
+                                             const base::Digest& hash) {
   if (!response.ok()) {
     return absl::FailedPreconditionError(base::StrCat("the response is a failure (",
                                                       inference::Name(response.failure().kind),
@@ -114,8 +116,6 @@ absl::StatusOr<Attestation> Verify(const inference::InferenceResponse& response)
         signature.response_signature.empty() ? "response_signature" : "completion_validation",
         ", so nothing proves who computed it; ask a node that signs"));
   }
-  const std::string& output = response.result().output.bytes;
-  const base::Digest hash = base::Sha256(output);
   RETURN_IF_ERROR(CheckHash(response, hash));
   ASSIGN_OR_RETURN(Attestation attested, VerifyAttestation(signature.completion_validation));
   RETURN_IF_ERROR(CheckStatements(response, hash, attested));
@@ -125,14 +125,21 @@ absl::StatusOr<Attestation> Verify(const inference::InferenceResponse& response)
   if (named.ToString() != attested.node) {
     return Disagree("signer", attested.node, named.ToString());
   }
+  return attested;
+}
+
+absl::StatusOr<Attestation> Verify(const inference::InferenceResponse& response) {
+  static const std::string none;
+  const std::string& output = response.ok() ? response.result().output.bytes : none;
+  ASSIGN_OR_RETURN(Attestation attested, VerifyStatements(response, base::Sha256(output)));
   ASSIGN_OR_RETURN(
       const EthereumAddress signer,
-      RecoverSigner(ResultDigest(attested.request_id, output, signature.timestamp_seconds),
-                    signature.response_signature));
-  if (signer != named) {
+      RecoverSigner(ResultDigest(attested.request_id, output, response.signature.timestamp_seconds),
+                    response.signature.response_signature));
+  if (signer.ToString() != attested.node) {
     return absl::DataLossError(
         base::StrCat("the response was changed or forged: response_signature is not of the signer ",
-                     named.ToString()));
+                     attested.node));
   }
   return attested;
 }
@@ -166,6 +173,21 @@ absl::StatusOr<inference::ResultSignature> SignResult(const Wallet& wallet,
 
 absl::StatusOr<EthereumAddress> VerifyResponse(const inference::InferenceResponse& response) {
   ASSIGN_OR_RETURN(const Attestation attested, Verify(response));
+  return EthereumAddress::Parse(attested.node);
+}
+
+absl::StatusOr<EthereumAddress> VerifyResponseWithoutOutput(
+    const inference::InferenceResponse& response, std::string_view input_hash) {
+  base::Digest hash{};
+  if (response.signature.response_hash.size() != hash.size()) {
+    return absl::FailedPreconditionError("the response has no response_hash of 32 bytes");
+  }
+  std::copy(response.signature.response_hash.begin(), response.signature.response_hash.end(),
+            hash.begin());
+  ASSIGN_OR_RETURN(const Attestation attested, VerifyStatements(response, hash));
+  if (attested.input_hash != base::HexEncode(input_hash)) {
+    return Disagree("input hash", attested.input_hash, base::HexEncode(input_hash));
+  }
   return EthereumAddress::Parse(attested.node);
 }
 

@@ -32,7 +32,13 @@ absl::StatusOr<inference::ResultSignature> SignResult(const Wallet& wallet,
 // agree. Thread-safe.
 absl::StatusOr<EthereumAddress> VerifyResponse(const inference::InferenceResponse& response);
 
-// The same, and that it answers `request`: its id, its model, exactly its input.
+// What can be verified by whoever has not seen the output: all of the attestation, that it is about
+// an output of response_hash and an input of `input_hash` (32 bytes). The plain response_signature
+// covers the output itself and is not looked at.
+absl::StatusOr<EthereumAddress> VerifyResponseWithoutOutput(
+    const inference::InferenceResponse& response, std::string_view input_hash);
+
+// As VerifyResponse, and that it answers `request`: its id, its model, exactly its input.
 absl::StatusOr<EthereumAddress> VerifyResponseTo(const inference::InferenceRequest& request,
                                                  const inference::InferenceResponse& response);
 

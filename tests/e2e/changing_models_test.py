@@ -47,7 +47,7 @@ def offered(network: Network) -> list[str]:
 def count(network: Network, state: str) -> int:
     """The sandboxes of the only model that are in a state."""
     socket = network.folder / "state" / "control.sock"
-    text = ncn("models", "--json", "--control-socket", socket).stdout
+    text = ncn("models", "list", "--json", "--control-socket", socket).stdout
     return int(json.loads(text)[0][state])
 
 

@@ -43,13 +43,21 @@ def ncn(*arguments: str | Path, **changes: str) -> subprocess.CompletedProcess[s
 class Network:
     """A running `ncn devnet`, and what a user asks of it."""
 
-    def __init__(self, folder: Path, models: Path, *flags: str, **changes: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        models: Path,
+        *flags: str,
+        registry: bool = False,
+        **changes: str,
+    ) -> None:
         self.folder = folder
         self.ready_file = folder / "gateway-address"
         self.log_path = folder / "devnet.log"
         self._log = self.log_path.open("w", encoding="utf-8")
         command = [BIN / "ncn", "devnet", "--gateway-port", "0"]
         command += ["--model-path", models, "--state-dir", folder / "state"]
+        command += ["--registry"] if registry else []
         command += ["--ready-file", self.ready_file, "--", *flags]
         self.process = subprocess.Popen(
             [str(part) for part in command],
@@ -106,10 +114,12 @@ def start_network(tmp_path: Path) -> Iterator[Callable[..., Network]]:
     """Starts networks that end, cleanly, with the test."""
     networks: list[Network] = []
 
-    def start(models: Path, *flags: str, **changes: str) -> Network:
+    def start(
+        models: Path, *flags: str, registry: bool = False, **changes: str
+    ) -> Network:
         folder = tmp_path / f"network{len(networks)}"
         folder.mkdir()
-        network = Network(folder, models, *flags, **changes)
+        network = Network(folder, models, *flags, registry=registry, **changes)
         networks.append(network)
         network.wait_until_ready()
         return network

@@ -123,7 +123,9 @@ def test_what_it_cannot_run_the_generic_executor_answers(
         _, text = result_of(network, model, json.dumps({"inputs": [tensor]}).encode())
         assert "--enable-execution-fallback" not in text
     socket = network.folder / "state" / "control.sock"
-    listed = json.loads(ncn("models", "--json", "--control-socket", socket).stdout)
+    listed = json.loads(
+        ncn("models", "list", "--json", "--control-socket", socket).stdout
+    )
     states = {entry["model"]: entry["state"] for entry in listed}
     assert states[model] != "QUARANTINED" or model == "nobodys"
 

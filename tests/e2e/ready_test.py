@@ -36,7 +36,7 @@ from ncn_executor import Executor, Response, main
 class Spies(Executor):
     def load(self, model_path, context):
         self._found = []
-        for path in ("/models", "/zygote", "/work/input", "/proc/2", "/dev/shm/left"):
+        for path in ("/models-0", "/zygote", "/work/input", "/proc/2", "/dev/shm/left"):
             if os.path.exists(path):
                 self._found.append(path)
         self._found += [f for f in os.listdir("/proc/self/fd") if int(f) > 4]
@@ -60,7 +60,7 @@ if __name__ == "__main__":
 def models_of(network: Network) -> dict[str, dict[str, Any]]:
     """What `ncn models` tells, by name."""
     socket = network.folder / "state" / "control.sock"
-    text = ncn("models", "--json", "--control-socket", socket).stdout
+    text = ncn("models", "list", "--json", "--control-socket", socket).stdout
     return {model["model"]: model for model in json.loads(text)}
 
 

@@ -2,6 +2,7 @@
 //   signing_interop sign           prints what this project signs
 //   signing_interop verify FILE    verifies what the other one signed
 #include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -21,6 +22,7 @@
 #include "signing/result_signature.h"
 #include "signing/result_signer.h"
 #include "signing/session_proof.h"
+#include "signing/subnet_signature.h"
 
 namespace ncn::signing {
 namespace {
@@ -99,6 +101,93 @@ absl::StatusOr<json> SignedChallenge(const Wallet& wallet, int seed) {
               {"signature", base::HexEncode(signature)}};
 }
 
+// The message of EIP-712 that stands for `subnet`.
+json SubnetMessage(const inference::Subnet& subnet) {
+  json models = json::array();
+  for (const inference::SubnetModel& model : subnet.models) {
+    json files = json::array();
+    for (const inference::SubnetFile& file : model.files) {
+      files.push_back({{"path", file.path},
+                       {"sizeBytes", file.size_bytes},
+                       {"sha256", "0x" + file.sha256},
+                       {"unpack", file.unpack}});
+    }
+    models.push_back({{"model", model.model.value()},
+                      {"version", model.version},
+                      {"format", model.format},
+                      {"files", std::move(files)},
+                      {"executorScript", model.executor_script},
+                      {"memoryBytesMin", model.memory_bytes_min}});
+  }
+  return {{"subnetId", subnet.subnet_id},
+          {"name", subnet.name},
+          {"owner", subnet.owner_address},
+          {"version", std::to_string(subnet.version)},
+          {"models", std::move(models)}};
+}
+
+absl::StatusOr<inference::Subnet> ReadSubnet(const json& message) {
+  inference::Subnet subnet{
+      .subnet_id = message.value("subnetId", 0u),
+      .name = message.value("name", ""),
+      .owner_address = message.value("owner", ""),
+      .version = std::strtoull(message.value("version", "").c_str(), nullptr, 10)};
+  for (const json& entry : message.value("models", json::array())) {
+    ASSIGN_OR_RETURN(auto name, inference::ModelId::Parse(entry.value("model", "")));
+    inference::SubnetModel model{.model = std::move(name),
+                                 .version = entry.value("version", ""),
+                                 .format = entry.value("format", ""),
+                                 .executor_script = entry.value("executorScript", ""),
+                                 .memory_bytes_min = entry.value("memoryBytesMin", 0u)};
+    for (const json& file : entry.value("files", json::array())) {
+      model.files.push_back({.path = file.value("path", ""),
+                             .size_bytes = file.value("sizeBytes", 0u),
+                             .sha256 = file.value("sha256", "0x").substr(2),
+                             .unpack = file.value("unpack", false)});
+    }
+    subnet.models.push_back(std::move(model));
+  }
+  return subnet;
+}
+
+absl::StatusOr<json> SignedSubnet(const Wallet& wallet, int seed) {
+  inference::Subnet subnet{.subnet_id = static_cast<std::uint32_t>(seed) + 1,
+                           .name = "sous-r\xc3\xa9seau",
+                           .owner_address = wallet.address().ToString(),
+                           .version = ~0ull - static_cast<std::uint64_t>(seed)};
+  for (int i = 0; i < seed; ++i) {
+    ASSIGN_OR_RETURN(auto name, inference::ModelId::Parse(base::StrCat("model-", i)));
+    inference::SubnetModel model{
+        .model = std::move(name), .version = "1", .format = "onnx", .executor_script = "run.py"};
+    for (int file = 0; file < i; ++file) {
+      model.files.push_back({.path = base::StrCat("files/", file),
+                             .size_bytes = static_cast<std::uint64_t>(file) << 32,
+                             .sha256 = base::AsHex(base::Sha256(Bytes(file, 10))),
+                             .unpack = file == 1});
+    }
+    subnet.models.push_back(std::move(model));
+  }
+  ASSIGN_OR_RETURN(const std::string signature, SignSubnet(wallet, subnet));
+  return json{{"message", SubnetMessage(subnet)},
+              {"signer", subnet.owner_address},
+              {"signature", base::HexEncode(signature)}};
+}
+
+absl::StatusOr<json> SignedUpload(const Wallet& wallet, int seed) {
+  const FileUpload upload{.subnet_id = static_cast<std::uint32_t>(seed) + 1,
+                          .sha256 = base::AsHex(base::Sha256(Bytes(seed, 10))),
+                          .size_bytes = static_cast<std::uint64_t>(seed) << 20,
+                          .expires_seconds = 1767225600};
+  ASSIGN_OR_RETURN(const std::string signature, SignFileUpload(wallet, upload));
+  return json{{"message",
+               {{"subnetId", upload.subnet_id},
+                {"sha256", "0x" + upload.sha256},
+                {"sizeBytes", upload.size_bytes},
+                {"expiresSeconds", upload.expires_seconds}}},
+              {"signer", wallet.address().ToString()},
+              {"signature", base::HexEncode(signature)}};
+}
+
 absl::StatusOr<json> Sign() {
   json vectors;
   for (const std::size_t size : {0, 1, 31, 32, 33, 135, 136, 137, 1000}) {
@@ -114,6 +203,10 @@ absl::StatusOr<json> Sign() {
     vectors["responses"].push_back(std::move(response));
     vectors["payments"].push_back(std::move(payment));
     vectors["challenges"].push_back(std::move(challenge));
+    ASSIGN_OR_RETURN(json subnet, SignedSubnet(wallet, seed));
+    ASSIGN_OR_RETURN(json upload, SignedUpload(wallet, seed));
+    vectors["subnets"].push_back(std::move(subnet));
+    vectors["uploads"].push_back(std::move(upload));
   }
   return vectors;
 }
@@ -182,6 +275,25 @@ absl::Status VerifySignedChallenge(const json& item) {
   return ExpectEqual("signer of a challenge", signer.ToString(), Text(item, "signer"));
 }
 
+absl::Status VerifySignedSubnet(const json& item) {
+  ASSIGN_OR_RETURN(inference::Subnet subnet, ReadSubnet(item.value("message", json::object())));
+  subnet.owner_signature = Binary(item, "signature");
+  ASSIGN_OR_RETURN(const EthereumAddress owner, VerifySubnet(subnet));
+  return ExpectEqual("owner of a subnet", owner.ToString(), Text(item, "signer"));
+}
+
+absl::Status VerifySignedUpload(const json& item) {
+  const json message = item.value("message", json::object());
+  ASSIGN_OR_RETURN(
+      const EthereumAddress signer,
+      RecoverFileUploadSigner({.subnet_id = message.value("subnetId", 0u),
+                               .sha256 = message.value("sha256", "0x").substr(2),
+                               .size_bytes = message.value("sizeBytes", std::uint64_t{0}),
+                               .expires_seconds = message.value("expiresSeconds", std::int64_t{0})},
+                              Binary(item, "signature")));
+  return ExpectEqual("signer of an upload", signer.ToString(), Text(item, "signer"));
+}
+
 absl::StatusOr<std::string> Verify(const char* file) {
   ASSIGN_OR_RETURN(const std::string text, base::ReadFile(file, 16 << 20));
   const json vectors = json::parse(text, nullptr, /*allow_exceptions=*/false);
@@ -190,7 +302,9 @@ absl::StatusOr<std::string> Verify(const char* file) {
       {"keys", VerifyKey},
       {"responses", VerifySignedResponse},
       {"payments", VerifySignedPayment},
-      {"challenges", VerifySignedChallenge}};
+      {"challenges", VerifySignedChallenge},
+      {"subnets", VerifySignedSubnet},
+      {"uploads", VerifySignedUpload}};
   std::string counts;
   for (const auto& [kind, verify] : kinds) {
     if (!vectors.is_object() || !vectors.contains(kind) || vectors[kind].empty()) {

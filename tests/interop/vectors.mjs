@@ -23,6 +23,21 @@ const PAYMENT = {
     "string requestId, string model, address payer, uint256 amountWei",
   ),
 };
+const SUBNET = {
+  SubnetMetadata: fields(
+    "uint32 subnetId, string name, address owner, uint64 version, SubnetModel[] models",
+  ),
+  SubnetModel: fields(
+    "string model, string version, string format, SubnetFile[] files, string executorScript, " +
+      "uint64 memoryBytesMin",
+  ),
+  SubnetFile: fields("string path, uint64 sizeBytes, bytes32 sha256, bool unpack"),
+};
+const UPLOAD = {
+  FileUpload: fields(
+    "uint32 subnetId, bytes32 sha256, uint64 sizeBytes, uint64 expiresSeconds",
+  ),
+};
 const PROOF = { SessionProof: fields("bytes nonce, string gateway, uint32 protocolVersion") };
 
 async function makeResponse(wallet, index) {
@@ -109,8 +124,46 @@ async function makeChallenge(wallet, nonceBytes) {
   return { ...challenge, signer: wallet.address, signature: signature.slice(2) };
 }
 
+// The metadata of a subnet with `index` models, as the EIP-712 message that its owner signs.
+async function makeSubnet(wallet, index) {
+  const message = {
+    subnetId: index + 1,
+    name: "sous-réseau 🙂",
+    owner: wallet.address,
+    version: String(2n ** 63n + BigInt(index)),
+    models: Array.from({ length: index }, (_, i) => ({
+      model: `model-${i}`,
+      version: `1.${i}`,
+      format: "onnx",
+      files: Array.from({ length: i + 1 }, (_, f) => ({
+        path: `files/${f}.onnx`,
+        sizeBytes: f * 1000,
+        sha256: ethers.hexlify(ethers.randomBytes(32)),
+        unpack: false,
+      })),
+      executorScript: "",
+      memoryBytesMin: i * 1024,
+    })),
+  };
+  const signature = await wallet.signTypedData(DOMAIN, SUBNET, message);
+  return { message, signer: wallet.address, signature: signature.slice(2) };
+}
+
+async function makeUpload(wallet, index) {
+  const message = {
+    subnetId: index + 1,
+    sha256: ethers.hexlify(ethers.randomBytes(32)),
+    sizeBytes: index * 1000,
+    expiresSeconds: 1767225600 + index,
+  };
+  const signature = await wallet.signTypedData(DOMAIN, UPLOAD, message);
+  return { message, signer: wallet.address, signature: signature.slice(2) };
+}
+
 async function make() {
   const vectors = { hashes: [], keys: [], responses: [], payments: [], challenges: [] };
+  vectors.subnets = [];
+  vectors.uploads = [];
   for (const length of [0, 1, 31, 32, 33, 135, 136, 137, 1000]) {
     const input = ethers.randomBytes(length);
     vectors.hashes.push({
@@ -125,6 +178,8 @@ async function make() {
     vectors.responses.push(await makeResponse(wallet, index));
     vectors.payments.push(await makePayment(wallet, String(10n ** BigInt(index * 5))));
     vectors.challenges.push(await makeChallenge(wallet, 16 + index * 3));
+    vectors.subnets.push(await makeSubnet(wallet, index));
+    vectors.uploads.push(await makeUpload(wallet, index));
   }
   return vectors;
 }
@@ -154,6 +209,15 @@ function check(vectors) {
     const message = { nonce: `0x${nonce}`, gateway, protocolVersion: protocol_version };
     const found = ethers.verifyTypedData(DOMAIN, PROOF, message, `0x${signature}`);
     expectSigner("session proof", found, signer);
+  }
+  for (const [kind, types] of [
+    ["subnets", SUBNET],
+    ["uploads", UPLOAD],
+  ]) {
+    for (const { message, signer, signature } of vectors[kind]) {
+      const found = ethers.verifyTypedData(DOMAIN, types, message, `0x${signature}`);
+      expectSigner(kind, found, signer);
+    }
   }
   const counts = Object.entries(vectors).map(([kind, items]) => `${items.length} ${kind}`);
   console.log(`signed by the node, verified by ethers: ${counts.join(", ")}`);

@@ -1,0 +1,418 @@
+#include "sync/synchronizer.h"
+
+#include <algorithm>
+#include <atomic>
+#include <set>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "base/status_macros.h"
+#include "base/strings.h"
+#include "sync/content.h"
+#include "sync/model_tree.h"
+#include "sync/progress_text.h"
+
+namespace ncn::sync {
+namespace {
+
+namespace fs = std::filesystem;
+using Kind = ModelOutcome::Kind;
+
+std::int64_t Now() {
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+transfer::DownloaderOptions WithStaging(transfer::DownloaderOptions options,
+                                        const ModelsFolder& folder) {
+  options.staging = folder.staging();
+  return options;
+}
+
+absl::Status Prefixed(std::string_view what, const absl::Status& status) {
+  return absl::Status(status.code(), base::StrCat(what, ": ", std::string(status.message())));
+}
+
+}  // namespace
+
+std::string_view Name(Kind kind) {
+  switch (kind) {
+    case Kind::kKept:
+      return "kept";
+    case Kind::kAdopted:
+      return "adopted";
+    case Kind::kInstalled:
+      return "installed";
+    case Kind::kRestored:
+      return "restored";
+    case Kind::kRemoved:
+      return "removed";
+    case Kind::kSkipped:
+      return "skipped";
+    case Kind::kFailed:
+      return "failed";
+  }
+  return "";
+}
+
+std::string ToText(const ModelOutcome& outcome) {
+  std::string text = base::StrCat(outcome.model, outcome.version.empty() ? "" : " ",
+                                  outcome.version, ": ", Name(outcome.kind));
+  if (outcome.size_bytes > 0) text += base::StrCat(" (", BytesText(outcome.size_bytes), ")");
+  if (!outcome.status.ok()) text += base::StrCat(": ", std::string(outcome.status.message()));
+  return text;
+}
+
+// A model that is to be put in place.
+struct Synchronizer::Task {
+  const inference::SubnetModel* model = nullptr;
+  std::optional<InstalledModel> before;
+  std::optional<RetiredModel> restores;
+  std::size_t outcome = 0;  // Its index.
+  transfer::ProgressBoard progress;
+};
+
+Synchronizer::Synchronizer(ModelsFolder& folder, models::ModelStore& store,
+                           SynchronizerOptions options)
+    : options_(std::move(options)),
+      folder_(folder),
+      store_(store),
+      downloader_(WithStaging(options_.download, folder)) {}
+
+// One call of Run.
+class Synchronizer::Pass {
+ public:
+  Pass(Synchronizer& owner, const inference::Subnet& subnet, std::stop_token stop,
+       const std::vector<std::string>& only,
+       const std::function<void(const ModelOutcome&)>& on_outcome)
+      : owner_(owner),
+        subnet_(subnet),
+        stop_(std::move(stop)),
+        only_(only.begin(), only.end()),
+        on_outcome_(on_outcome) {}
+
+  std::vector<ModelOutcome> Run() {
+    for (const inference::SubnetModel& model : subnet_.models) {
+      if (only_.empty() || only_.contains(model.model.value())) Decide(model);
+    }
+    NameUnknown();
+    ClearStaging();
+    if (const absl::Status room = MakeRoom(); !room.ok()) {
+      for (const auto& task : tasks_) Conclude(*task, Kind::kFailed, room);
+    } else {
+      Work();
+    }
+    RemoveUnwanted();
+    return std::move(outcomes_);
+  }
+
+ private:
+  ModelOutcome Outcome(const inference::SubnetModel& model, Kind kind,
+                       absl::Status status = absl::OkStatus()) const {
+    return {.kind = kind,
+            .model = model.model.value(),
+            .version = model.version,
+            .size_bytes = DownloadBytes(model),
+            .status = std::move(status)};
+  }
+
+  // Adds the outcome of a model that needs no work.
+  void Add(ModelOutcome outcome) {
+    if (on_outcome_) on_outcome_(outcome);
+    outcomes_.push_back(std::move(outcome));
+  }
+
+  void Conclude(const Task& task, Kind kind, absl::Status status = absl::OkStatus()) {
+    std::lock_guard lock(mutex_);
+    outcomes_[task.outcome] = Outcome(*task.model, kind, std::move(status));
+    if (on_outcome_) on_outcome_(outcomes_[task.outcome]);
+  }
+
+  // What is to be done for a model.
+  void Decide(const inference::SubnetModel& model) {
+    if (owner_.options_.memory_bytes > 0 && model.memory_bytes_min > owner_.options_.memory_bytes) {
+      return Add(Outcome(model, Kind::kSkipped,
+                         absl::FailedPreconditionError(base::StrCat(
+                             "needs ", BytesText(model.memory_bytes_min), " of memory; there are ",
+                             BytesText(owner_.options_.memory_bytes)))));
+    }
+    const auto before = owner_.folder_.Find(model.model.value());
+    if (!before.ok()) return Add(Outcome(model, Kind::kFailed, before.status()));
+    const auto there = owner_.store_.Find(model.model);
+    const std::string content = ContentId(model);
+    if (*before && (*before)->content_id == content && there.ok() &&
+        (*there)->tree_sha256 == (*before)->tree_sha256) {
+      return Keep(model, **before);
+    }
+    if (!*before && !absl::IsNotFound(there.status())) return Adopt(model, content);
+    auto task = std::make_unique<Task>();
+    task->model = &model;
+    task->before = *before;
+    task->restores = RetiredOf(model, content);
+    task->outcome = outcomes_.size();
+    outcomes_.push_back(Outcome(model, Kind::kFailed, absl::CancelledError("not begun")));
+    tasks_.push_back(std::move(task));
+  }
+
+  void Keep(const inference::SubnetModel& model, InstalledModel was) {
+    if (was.version != model.version || was.subnet_id != subnet_.subnet_id) {
+      was.version = model.version;
+      was.subnet_id = subnet_.subnet_id;
+      const absl::Status status = owner_.folder_.Adopt(was);
+      if (!status.ok()) return Add(Outcome(model, Kind::kFailed, status));
+    }
+    Add(Outcome(model, Kind::kKept));
+  }
+
+  // Somebody else put it there.
+  void Adopt(const inference::SubnetModel& model, const std::string& content) {
+    const std::string entry = EntryName(model);
+    const auto same = HasContentOf(owner_.folder_.path() / entry, model);
+    const auto there = owner_.store_.Find(model.model);
+    if (!same.ok() || !*same || !there.ok()) {
+      return Add(Outcome(model, Kind::kFailed,
+                         absl::AlreadyExistsError(base::StrCat(
+                             "another model of this name is in ", owner_.folder_.path().native(),
+                             " and was not synchronised; move it away"))));
+    }
+    const absl::Status status = owner_.folder_.Adopt({.model = model.model.value(),
+                                                      .subnet_id = subnet_.subnet_id,
+                                                      .version = model.version,
+                                                      .content_id = content,
+                                                      .entry = entry,
+                                                      .tree_sha256 = (*there)->tree_sha256,
+                                                      .size_bytes = (*there)->tree_size_bytes});
+    Add(Outcome(model, status.ok() ? Kind::kAdopted : Kind::kFailed, status));
+  }
+
+  std::optional<RetiredModel> RetiredOf(const inference::SubnetModel& model,
+                                        const std::string& content) const {
+    const auto retired = owner_.folder_.Retired();
+    if (!retired.ok()) return std::nullopt;
+    for (const RetiredModel& one : *retired) {
+      if (one.was.model == model.model.value() && one.was.content_id == content) return one;
+    }
+    return std::nullopt;
+  }
+
+  void NameUnknown() {
+    for (const std::string& name : only_) {
+      const bool known =
+          std::any_of(subnet_.models.begin(), subnet_.models.end(),
+                      [&](const auto& model) { return model.model.value() == name; });
+      if (known) continue;
+      Add({.kind = Kind::kFailed,
+           .model = name,
+           .status = absl::NotFoundError(
+               base::StrCat("subnet ", subnet_.subnet_id, " has no such model"))});
+    }
+  }
+
+  // What no task needs is not kept; unless only some models were asked for.
+  void ClearStaging() {
+    if (!only_.empty()) return;
+    std::set<std::string> hashes;
+    std::set<std::string> trees;
+    for (const auto& task : tasks_) {
+      trees.insert(base::StrCat("tree-", ContentId(*task->model)));
+      for (const auto& file : task->model->files) hashes.insert(file.sha256);
+    }
+    std::vector<fs::path> unwanted;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(owner_.folder_.staging(), error)) {
+      const std::string name = entry.path().filename();
+      if (name.starts_with("tree-") && !trees.contains(name)) unwanted.push_back(entry.path());
+    }
+    for (const fs::path& path : unwanted) fs::remove_all(path, error);
+    transfer::RemovePartialFiles(owner_.folder_.staging(), hashes).IgnoreError();
+  }
+
+  // Keeps the budget: old versions go first.
+  absl::Status MakeRoom() {
+    std::uint64_t needed = 0;
+    for (const auto& task : tasks_) {
+      if (!task->restores) needed += DownloadBytes(*task->model);
+    }
+    const std::uint64_t budget = owner_.options_.disk_budget_bytes;
+    if (budget == 0 || needed == 0) return absl::OkStatus();
+    RETURN_IF_ERROR(owner_.CollectGarbage(needed).status());
+    const std::uint64_t used = SizeOnDisk(owner_.folder_.path() / ".ncn" / "retired") + Installed();
+    if (used + needed <= budget) return absl::OkStatus();
+    return absl::ResourceExhaustedError(
+        base::StrCat("the subnet's models need ", BytesText(needed), " more; ", BytesText(used),
+                     " of the ", BytesText(budget),
+                     " of --models-disk-budget are used; raise it, or name the models to keep to "
+                     "`ncn models pull`"));
+  }
+
+  std::uint64_t Installed() const {
+    std::uint64_t bytes = 0;
+    const auto installed = owner_.folder_.Installed();
+    if (installed.ok()) {
+      for (const InstalledModel& model : *installed) bytes += model.size_bytes;
+    }
+    return bytes;
+  }
+
+  void Work() {
+    {
+      std::lock_guard lock(owner_.mutex_);
+      for (const auto& task : tasks_) owner_.tasks_.push_back(task.get());
+    }
+    std::atomic<std::size_t> next = 0;
+    {
+      std::vector<std::jthread> workers;
+      const std::size_t count = std::min(owner_.options_.models_at_once, tasks_.size());
+      for (std::size_t i = 0; i < count; ++i) {
+        workers.emplace_back([&] {
+          for (std::size_t n = next++; n < tasks_.size(); n = next++) Attend(*tasks_[n]);
+        });
+      }
+    }
+    std::lock_guard lock(owner_.mutex_);
+    owner_.tasks_.clear();
+  }
+
+  void Attend(Task& task) {
+    if (stop_.stop_requested()) {
+      return Conclude(task, Kind::kFailed, absl::CancelledError("stopped before it began"));
+    }
+    if (task.restores && PutInPlace(task, true).ok()) return Conclude(task, Kind::kRestored);
+    const absl::Status status = PutInPlace(task, false);
+    Conclude(task, status.ok() ? Kind::kInstalled : Kind::kFailed, status);
+  }
+
+  absl::Status PutInPlace(Task& task, bool restore) {
+    const inference::SubnetModel& model = *task.model;
+    ModelTree tree(owner_.folder_.staging(), model);
+    if (restore) {
+      tree.Clear();
+      std::error_code error;
+      fs::create_directories(tree.workshop(), error);
+      RETURN_IF_ERROR(owner_.folder_.Revive(*task.restores, tree.made()));
+      const auto same = HasContentOf(tree.made(), model);
+      // Of what came from an archive only the hash of the whole tree is known.
+      const bool by_tree = std::any_of(model.files.begin(), model.files.end(),
+                                       [](const auto& file) { return file.unpack; });
+      if (!by_tree && (!same.ok() || !*same)) {
+        tree.Clear();
+        return absl::DataLossError("the old version was changed");
+      }
+    } else {
+      const fs::path old =
+          task.before ? owner_.folder_.path() / task.before->entry : std::filesystem::path();
+      RETURN_IF_ERROR(tree.Prepare(old));
+      RETURN_IF_ERROR(Fetch(tree, task));
+      RETURN_IF_ERROR(tree.Assemble(owner_.options_.unpack, stop_));
+    }
+    const auto made = tree.Check();
+    if (!made.ok() || (restore && (*made)->tree_sha256 != task.restores->was.tree_sha256)) {
+      tree.Clear();
+      return made.ok() ? absl::DataLossError("the old version was changed") : made.status();
+    }
+    RETURN_IF_ERROR(owner_.folder_.Install(tree.made(), {.model = model.model.value(),
+                                                         .subnet_id = subnet_.subnet_id,
+                                                         .version = model.version,
+                                                         .content_id = ContentId(model),
+                                                         .entry = EntryName(model),
+                                                         .tree_sha256 = (*made)->tree_sha256,
+                                                         .size_bytes = (*made)->tree_size_bytes}));
+    tree.Teach(owner_.store_, owner_.folder_.path() / EntryName(model));
+    tree.Clear();
+    return absl::OkStatus();
+  }
+
+  absl::Status Fetch(const ModelTree& tree, Task& task) {
+    const std::vector<transfer::FileToFetch> files = tree.Files();
+    const std::vector<absl::Status> ends = owner_.downloader_.Fetch(files, stop_, &task.progress);
+    for (std::size_t i = 0; i < ends.size(); ++i) {
+      if (!ends[i].ok()) return Prefixed(task.model->files[i].path, ends[i]);
+    }
+    return absl::OkStatus();
+  }
+
+  void RemoveUnwanted() {
+    if (!only_.empty() || stop_.stop_requested()) return;
+    std::set<std::string> wanted;
+    for (const auto& model : subnet_.models) wanted.insert(model.model.value());
+    const auto installed = owner_.folder_.Installed();
+    if (!installed.ok()) return;
+    for (const InstalledModel& model : *installed) {
+      if (model.subnet_id != subnet_.subnet_id || wanted.contains(model.model)) continue;
+      const absl::Status status = owner_.folder_.Retire(model.model);
+      Add({.kind = status.ok() ? Kind::kRemoved : Kind::kFailed,
+           .model = model.model,
+           .version = model.version,
+           .size_bytes = model.size_bytes,
+           .status = status});
+    }
+    owner_.CollectGarbage().IgnoreError();
+  }
+
+  Synchronizer& owner_;
+  const inference::Subnet& subnet_;
+  const std::stop_token stop_;
+  const std::set<std::string> only_;
+  const std::function<void(const ModelOutcome&)>& on_outcome_;
+  std::vector<std::unique_ptr<Task>> tasks_;
+  std::mutex mutex_;  // Of what workers write.
+  std::vector<ModelOutcome> outcomes_;
+};
+
+std::vector<ModelOutcome> Synchronizer::Run(
+    const inference::Subnet& subnet, std::stop_token stop, const std::vector<std::string>& only,
+    const std::function<void(const ModelOutcome&)>& on_outcome) {
+  return Pass(*this, subnet, std::move(stop), only, on_outcome).Run();
+}
+
+absl::StatusOr<std::uint64_t> Synchronizer::CollectGarbage(std::uint64_t needed_bytes,
+                                                           bool dry_run) {
+  ASSIGN_OR_RETURN(const std::vector<RetiredModel> retired, folder_.Retired());
+  ASSIGN_OR_RETURN(const std::vector<InstalledModel> installed, folder_.Installed());
+  const std::uint64_t budget = options_.disk_budget_bytes;
+  std::uint64_t used = needed_bytes;
+  for (const InstalledModel& model : installed) used += model.size_bytes;
+  for (const RetiredModel& model : retired) used += model.was.size_bytes;
+  std::uint64_t freed = 0;
+  for (const RetiredModel& old : retired) {
+    if (budget > 0 && used - freed <= budget) break;
+    const bool young = Now() - old.retired_seconds < options_.retired_min.count();
+    if (young || store_.InUse(old.was.tree_sha256)) continue;
+    if (!dry_run) RETURN_IF_ERROR(folder_.Delete(old));
+    freed += old.was.size_bytes;
+  }
+  return freed;
+}
+
+transfer::TransferProgress Synchronizer::Progress() const {
+  transfer::TransferProgress all;
+  all.total.name = "total";
+  all.total.state = transfer::FileState::kDone;
+  std::lock_guard lock(mutex_);
+  for (const Task* task : tasks_) {
+    transfer::TransferProgress one = task->progress.Read();
+    if (one.files.empty()) {  // Not begun, or restored.
+      all.total.size_bytes += task->restores ? 0 : DownloadBytes(*task->model);
+      continue;
+    }
+    all.total.size_bytes += one.total.size_bytes;
+    all.total.present_bytes += one.total.present_bytes;
+    all.total.fetched_bytes += one.total.fetched_bytes;
+    all.total.bytes_per_second += one.total.bytes_per_second;
+    all.total.retries += one.total.retries;
+    for (transfer::FileProgress& file : one.files) all.files.push_back(std::move(file));
+  }
+  if (all.total.present_bytes < all.total.size_bytes) {
+    all.total.state = transfer::FileState::kDownloading;
+    if (all.total.bytes_per_second >= 1) {
+      all.total.time_left = std::chrono::seconds(static_cast<std::int64_t>(
+          static_cast<double>(all.total.size_bytes - all.total.present_bytes) /
+          all.total.bytes_per_second));
+    }
+  }
+  return all;
+}
+
+}  // namespace ncn::sync
