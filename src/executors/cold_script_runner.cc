@@ -51,20 +51,25 @@ Outcome ColdScriptRunner::Run(const ScriptTask& task) {
   const auto policy =
       PolicyFor(environment_, executors_path_, task.executor, task.model, options_.limits);
   if (!policy.ok()) {
+    if (const absl::Status gone = CheckStillThere(task.model); !gone.ok())
+      return ModelChanged(gone);
     return Failure{FailureKind::kSandboxUnavailable, std::string(policy.status().message()),
                    "Correct the paths that the node was started with."};
   }
   const auto started_at = clock_.WallNow();
-  auto outcome = RunVerified(*policy, CommandFor(task, remaining), task);
+  std::optional<models::MountedModel> mounted;
+  auto outcome = RunVerified(*policy, CommandFor(task, remaining), task, mounted);
   if (absl::IsAborted(outcome.status())) return ModelChanged(outcome.status());
   if (!outcome.ok()) {
+    if (const absl::Status gone = CheckStillThere(task.model); !gone.ok())
+      return ModelChanged(gone);
     return Failure{
         FailureKind::kSandboxUnavailable,
         base::StrCat("Sandbox execution failed: ", base::ToStd(outcome.status().message())),
         "The node runs nothing until the sandbox can be set up as its mode demands."};
   }
   auto answer = ReadAnswer(*outcome, task.request);
-  if (auto* failure = std::get_if<Failure>(&answer)) return std::move(*failure);
+  if (auto* failure = std::get_if<Failure>(&answer)) return Explain(std::move(*failure), *mounted);
 
   auto& [output, steps] = std::get<ExecutorAnswer>(answer);
   return inference::InferenceResult{
@@ -86,14 +91,15 @@ Outcome ColdScriptRunner::Run(const ScriptTask& task) {
 }
 
 absl::StatusOr<sandbox::SandboxOutcome> ColdScriptRunner::RunVerified(
-    const sandbox::SandboxPolicy& policy, sandbox::SandboxCommand command, const ScriptTask& task) {
+    const sandbox::SandboxPolicy& policy, sandbox::SandboxCommand command, const ScriptTask& task,
+    std::optional<models::MountedModel>& mounted) {
   ASSIGN_OR_RETURN(const auto process, sandbox_.Start(policy, std::move(command)));
   RETURN_IF_ERROR(process->Verify());
-  ASSIGN_OR_RETURN(const models::MountedModel mounted, MountedIn(*process, task.model));
-  RETURN_IF_ERROR(mounted.CheckVerified());
+  ASSIGN_OR_RETURN(mounted, MountedIn(*process, task.model));
+  RETURN_IF_ERROR(mounted->CheckVerified());
   RETURN_IF_ERROR(process->Release());
   auto outcome = process->Wait(task.stop);
-  if (outcome.ok()) RETURN_IF_ERROR(mounted.CheckUnwritten());
+  if (outcome.ok()) RETURN_IF_ERROR(mounted->CheckUnwritten());
   return outcome;
 }
 

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "executors/runtime_environment.h"
 #include "executors/script_runner.h"
 #include "inference/limits.h"
+#include "models/mounted_model.h"
 #include "sandbox/sandbox.h"
 
 namespace ncn::executors {
@@ -30,7 +32,8 @@ class ColdScriptRunner final : public ScriptRunner {
   // Aborted when what is mounted, or was read, is not what was verified.
   absl::StatusOr<sandbox::SandboxOutcome> RunVerified(const sandbox::SandboxPolicy& policy,
                                                       sandbox::SandboxCommand command,
-                                                      const ScriptTask& task);
+                                                      const ScriptTask& task,
+                                                      std::optional<models::MountedModel>& mounted);
   sandbox::SandboxCommand CommandFor(const ScriptTask& task,
                                      std::chrono::milliseconds remaining) const;
 

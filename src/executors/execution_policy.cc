@@ -1,5 +1,7 @@
 #include "executors/execution_policy.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 
 #include "base/status_macros.h"
@@ -21,10 +23,25 @@ absl::StatusOr<models::MountedModel> MountedIn(const sandbox::SandboxedProcess& 
   return models::MountedModel(std::move(model), std::move(seen));
 }
 
+absl::Status CheckStillThere(const models::Model& model) {
+  return models::MountedModel(
+             model, base::UniqueFd(::open(model.root.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC)))
+      .CheckVerified();
+}
+
 inference::Failure ModelChanged(const absl::Status& why) {
   return {inference::FailureKind::kModelChanged, std::string(why.message()),
           "Send the request again. Replace a model by renaming the new one into its place, not by "
           "writing into its files."};
+}
+
+inference::Failure Explain(inference::Failure failure, const models::MountedModel& mounted) {
+  using inference::FailureKind;
+  if (failure.kind == FailureKind::kCancelled || failure.kind == FailureKind::kTimeout) {
+    return failure;
+  }
+  const absl::Status verified = mounted.CheckVerified();
+  return verified.ok() ? std::move(failure) : ModelChanged(verified);
 }
 
 namespace {

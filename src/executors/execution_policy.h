@@ -35,7 +35,12 @@ std::string InsideRoot(const models::Model& model);
 // What a process that is held, and verified, has of the model before it.
 absl::StatusOr<models::MountedModel> MountedIn(const sandbox::SandboxedProcess& process,
                                                models::Model model);
+// Aborted when the model's own path no longer leads to what was verified: why it cannot be mounted.
+absl::Status CheckStillThere(const models::Model& model);
 // Why a request has no answer when those are not, or no longer, the files that were verified.
 inference::Failure ModelChanged(const absl::Status& why);
+// `failure` of a run on `mounted`, or that one, when files that are gone or others may be its
+// cause.
+inference::Failure Explain(inference::Failure failure, const models::MountedModel& mounted);
 
 }  // namespace ncn::executors

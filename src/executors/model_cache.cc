@@ -345,7 +345,11 @@ void ModelCache::Make(Pool& pool, std::unique_lock<std::mutex>& lock, const std:
   lock.lock();
   --pool.loading;
   ++pool.generation;
-  if (child == nullptr) {
+  if (recipe.version != pool.recipe.version) {
+    // How it went says nothing of the version that somebody may wait for now.
+    if (child != nullptr) Doom(pool, std::move(*child));
+    Want(pool);
+  } else if (child == nullptr) {
     ++pool.failures;
     pool.to_load = 0;
     if (made.ok()) {
@@ -356,9 +360,6 @@ void ModelCache::Make(Pool& pool, std::unique_lock<std::mutex>& lock, const std:
       pool.retry_at = clock_.SteadyNow();  // The model is not to blame.
       pool.failure = made.status();
     }
-  } else if (recipe.version != pool.recipe.version) {
-    Doom(pool, std::move(*child));
-    Want(pool);  // Somebody may wait for the new version.
   } else {
     pool.failures = 0;
     pool.failure.reset();

@@ -383,5 +383,23 @@ TEST_F(ModelCacheTest, ATenantsChildOfAnOldVersionIsNotKept) {
   cache.Return(std::move(next), Good("m", "2"));
 }
 
+TEST_F(ModelCacheTest, HowAnOldVersionFailedSaysNothingOfTheNewOne) {
+  ModelCache cache({.builders = 1}, clock_);
+  std::atomic<bool> go = false;
+  const Recipe old{.model = "m",
+                   .executor = "",
+                   .version = "1",
+                   .policy_hash = "",
+                   .make = [&](Preparation, std::stop_token) -> Made {
+                     while (!go) std::this_thread::yield();
+                     return Failure{FailureKind::kModelInvalid, "taken away", ""};
+                   }};
+  cache.Preload(old);
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").loading > 0; }));
+  cache.Preload(Good("m", "2"));
+  go = true;
+  cache.Return(Take(Borrow(cache, Good("m", "2"))), Good("m", "2"));
+}
+
 }  // namespace
 }  // namespace ncn::executors

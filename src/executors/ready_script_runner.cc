@@ -108,6 +108,7 @@ absl::StatusOr<Recipe> ReadyScriptRunner::MakeRecipe(const models::Model& model,
                   auto made = ZygoteChild::Start(std::move(zygote), policy, order, model,
                                                  clock_.SteadyNow() + options_.load_time_max,
                                                  std::move(stop));
+                  if (!made.ok()) RETURN_IF_ERROR(CheckStillThere(model));
                   const auto* failure = made.ok() ? std::get_if<Failure>(&*made) : nullptr;
                   if (failure != nullptr && failure->kind == FailureKind::kSandboxUnavailable) {
                     return absl::UnavailableError(failure->message);  // None of the model's doing.

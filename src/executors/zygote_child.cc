@@ -96,6 +96,9 @@ absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ZygoteChild::
   if (background) child->process_->SetBackground(true);
   auto exchanged =
       child->Exchange(header.dump(), "", std::chrono::steady_clock::now(), deadline, stop, {});
+  // Everything that it has read was verified then, and nothing of a request is in it yet. A model
+  // that was taken away meanwhile is not to blame for what became of its load.
+  if (absl::Status verified = child->model_.CheckVerified(); !verified.ok()) return verified;
   if (auto* failure = std::get_if<Failure>(&exchanged)) return std::move(*failure);
   const ExecutorReport& report = std::get<Answered>(exchanged).report;
   if (report.failure) return *report.failure;
@@ -106,8 +109,6 @@ absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ZygoteChild::
                static_cast<double>(step.duration.count()) / 1000);
   }
   if (!report.ready) return NotReadable(absl::InvalidArgumentError("it does not say \"ready\""));
-  // Everything that it has read was verified then; nothing of a request is in it yet.
-  RETURN_IF_ERROR(child->model_.CheckVerified());
   child->ready_since_ = std::chrono::steady_clock::now();
   child->cpu_time_ = child->process_->UsageSoFar().cpu;
   return child;
@@ -128,12 +129,15 @@ std::variant<ExecutorAnswer, Failure> ZygoteChild::Answer(
   usage_ = process_->UsageSoFar();
   const auto cpu_before = std::exchange(cpu_time_, usage_.cpu);
   usage_.cpu -= cpu_before;
-  if (auto* failure = std::get_if<Failure>(&exchanged)) return std::move(*failure);
+  if (auto* failure = std::get_if<Failure>(&exchanged)) {
+    return Explain(std::move(*failure), model_);
+  }
   if (const absl::Status unwritten = model_.CheckUnwritten(); !unwritten.ok()) {
     dead_ = true;
     return ModelChanged(unwritten);
   }
   auto& [report, output] = std::get<Answered>(exchanged);
+  if (report.failure) return Explain(*report.failure, model_);
   return ReadAnswer(std::move(report), std::move(output), request);
 }
 

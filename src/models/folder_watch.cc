@@ -88,8 +88,14 @@ void FolderWatch::WatchBelow(std::size_t folder, const std::string& path, int de
   // Watched before it is listed: what comes in between is seen by one of the two.
   if (!AddWatch(folder, path) || depth == options_.depth_max) return;
   const std::string relative = path.empty() ? "." : path;
-  base::UniqueFd fd(::openat(tops_.at(folder).fd.get(), relative.c_str(),
-                             O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  const int top = tops_.at(folder).fd.get();
+  struct stat info;
+  // Two links, its name and its own dot, leave none for folders below. File systems that do not
+  // count have one.
+  if (::fstatat(top, relative.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 && info.st_nlink == 2)
+    return;
+  base::UniqueFd fd(
+      ::openat(top, relative.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!fd.valid()) return;
   const absl::StatusOr<std::vector<std::string>> names = FolderFd(std::move(fd)).Folders();
   if (!names.ok()) return;

@@ -22,6 +22,8 @@ std::filesystem::path Absolute(const std::filesystem::path& path) {
 // Whether a folder is a model: with a manifest or a model file in it. One that cannot be read is
 // taken for one, so that somebody hears of it.
 bool IsModelFolder(const FolderFd& store, const std::string& name) {
+  // Most have one, and asking for it costs a tenth of listing.
+  if (store.Look(base::StrCat(name, "/", kManifestFileName)).ok()) return true;
   const absl::StatusOr<FolderFd> folder = store.OpenFolder(name);
   if (!folder.ok()) return !absl::IsNotFound(folder.status());
   const absl::StatusOr<std::vector<std::string>> names = folder->Names();

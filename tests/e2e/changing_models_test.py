@@ -44,6 +44,13 @@ def offered(network: Network) -> list[str]:
     return found.group(1).strip().split(", ") if found else []
 
 
+def count(network: Network, state: str) -> int:
+    """The sandboxes of the only model that are in a state."""
+    socket = network.folder / "state" / "control.sock"
+    text = ncn("models", "list", "--json", "--control-socket", socket).stdout
+    return int(json.loads(text)[0][state])
+
+
 def until(network: Network, condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + SECONDS_MAX
     while not condition():
@@ -56,6 +63,10 @@ def answer(network: Network, model: str) -> str:
     result = network.infer(model, b"hello", "--output", output)
     assert result.returncode == 0, result.stderr + network.log()
     return output.read_text(encoding="utf-8")
+
+
+def answers(network: Network, model: str, word: str) -> bool:
+    return answer(network, model) == word
 
 
 def replace(models: Path, name: str, script: str) -> None:
@@ -106,10 +117,7 @@ def test_the_folder_of_models_may_come_later_and_be_another(
             os.rename(models, tmp_path / "old")
         os.rename(tmp_path / word, models)
         until(network, lambda: offered(network) == ["m"])
-        answers = functools.partial(
-            lambda said: bool(answer(network, "m") == said), word
-        )
-        until(network, answers)
+        until(network, functools.partial(answers, network, "m", word))
     assert "no ready sandbox" not in network.log()
 
 
@@ -120,16 +128,14 @@ def test_a_request_ends_on_the_model_that_it_began_with(
     write_scripted_model(models, "m", says("old", sleep=3))
     network = start_network(models)
     until(network, lambda: offered(network) == ["m"])
-    answers: list[str] = []
-    request = threading.Thread(target=lambda: answers.append(answer(network, "m")))
+    heard: list[str] = []
+    request = threading.Thread(target=lambda: heard.append(answer(network, "m")))
     request.start()
-    socket = network.folder / "state" / "control.sock"
-    busy = ("models", "list", "--json", "--control-socket", socket)
-    until(network, lambda: bool(json.loads(ncn(*busy).stdout)[0]["busy"] == 1))
+    until(network, lambda: count(network, "busy") == 1)
     replace(models, "m", says("new"))
     assert answer(network, "m") == "new"
     request.join()
-    assert answers == ["old"]
+    assert heard == ["old"]
 
 
 def test_writing_into_a_model_spoils_no_answer(
@@ -138,16 +144,14 @@ def test_writing_into_a_model_spoils_no_answer(
     models = tmp_path / "models"
     write_scripted_model(models, "m", says("old", sleep=3))
     network = start_network(models, "--pin", "m")
-    socket = network.folder / "state" / "control.sock"
-    report = ("models", "list", "--json", "--control-socket", socket)
-    until(network, lambda: bool(json.loads(ncn(*report).stdout)[0]["ready"] == 1))
-    answers: list[str] = []
-    request = threading.Thread(target=lambda: answers.append(answer(network, "m")))
+    until(network, lambda: count(network, "ready") == 1)
+    heard: list[str] = []
+    request = threading.Thread(target=lambda: heard.append(answer(network, "m")))
     request.start()
-    until(network, lambda: bool(json.loads(ncn(*report).stdout)[0]["busy"] == 1))
+    until(network, lambda: count(network, "busy") == 1)
     (models / "m" / "executor.py").write_text(says("new"), encoding="utf-8")
     request.join()
-    assert answers == ["new"]
+    assert heard == ["new"]
     assert "changed since it was verified" in network.log()
 
 
