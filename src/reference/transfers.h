@@ -4,6 +4,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <vector>
 
 #include "base/clock.h"
 #include "grpcpp/support/server_callback.h"
@@ -51,11 +52,13 @@ class Transfers {
     return place;
   }
 
-  // Cancels those that stand still.
+  // Cancels those that stand still. A call may end within TryCancel, on this thread.
   void Tick() {
     std::lock_guard lock(mutex_);
-    for (Place* place : places_) {
-      if (clock_.SteadyNow() - place->touched_ > idle_max_) place->context_.TryCancel();
+    for (Place* place : std::vector<Place*>(places_.begin(), places_.end())) {
+      if (places_.contains(place) && clock_.SteadyNow() - place->touched_ > idle_max_) {
+        place->context_.TryCancel();
+      }
     }
   }
 
@@ -63,7 +66,7 @@ class Transfers {
   const std::size_t transfers_max_;
   const std::chrono::milliseconds idle_max_;
   const base::Clock& clock_;
-  std::mutex mutex_;
+  std::recursive_mutex mutex_;
   std::set<Place*> places_;
 };
 

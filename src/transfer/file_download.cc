@@ -21,6 +21,8 @@ namespace {
 
 // Below, a second connection costs more than it brings.
 constexpr std::uint64_t kManyConnectionsBytesMin = std::uint64_t{8} << 20;
+// How long an answer may go on after its last byte that was asked for.
+constexpr std::chrono::milliseconds kAnswerEndWait(200);
 constexpr std::size_t kHashChunkBytes = 256 * 1024;
 
 absl::Status Named(const std::string& name, const absl::Status& status) {
@@ -132,7 +134,12 @@ absl::StatusOr<std::optional<std::string>> FileDownload::FetchAndHash(const std:
     workers.emplace_back([this, token = round_.get_token()] { Work(token); });
   }
   const absl::StatusOr<std::string> digest = Hash(round_.get_token());
-  if (!digest.ok()) round_.request_stop();
+  {
+    // Whose answer does not end with the last byte keeps nobody waiting.
+    std::unique_lock lock(mutex_);
+    if (digest.ok()) changed_.wait_for(lock, kAnswerEndWait, [this] { return lanes_.empty(); });
+    round_.request_stop();
+  }
   workers.clear();  // Joins them.
   if (digest.ok()) return digest;
   if (stop.stop_requested()) return absl::CancelledError("stopped; what is there is kept");

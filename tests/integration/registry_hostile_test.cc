@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "gmock/gmock.h"
+#include "grpcpp/create_channel.h"
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
 #include "ncn/v2/p2p_registry.grpc.pb.h"
@@ -132,6 +133,21 @@ TEST(LyingRegistryTest, AListThatGoesRoundIsEnded) {
   EXPECT_TRUE(absl::IsDataLoss(registry.client->ListSubnets(7, 0).status()));
 }
 
+TEST(LyingRegistryTest, StoppingEndsADownload) {
+  LyingRegistry registry;
+  registry.hang = true;
+  registry.chunks = {"abc"};
+  std::stop_source stop;
+  const absl::Status status = registry.client->Download(
+      std::string(64, 'a'), 0, 0,
+      [&](std::string_view) -> absl::Status {
+        stop.request_stop();
+        return absl::OkStatus();
+      },
+      stop.get_token());
+  EXPECT_TRUE(absl::IsCancelled(status)) << status;
+}
+
 TEST(LyingRegistryTest, OneThatHangsIsGivenUp) {
   LyingRegistry registry;
   registry.hang = true;
@@ -211,6 +227,37 @@ TEST(LyingRegistryTest, AnOldVersionIsNotTakenAgain) {
       registry::FindSubnet(both, 7, {.last = *registry::Accepted(*answer.subnet)});
   EXPECT_TRUE(absl::IsPermissionDenied(rolled_back.subnet.status())) << rolled_back.subnet.status();
   EXPECT_THAT(rolled_back.problems, SizeIs(1));
+}
+
+// A peer that speaks the protocol and takes its time.
+std::unique_ptr<v2::P2PRegistryService::Stub> StubOf(const TestRegistry& registry) {
+  return v2::P2PRegistryService::NewStub(grpc::CreateChannel(
+      base::StrCat("127.0.0.1:", registry.server->port()), grpc::InsecureChannelCredentials()));
+}
+
+TEST(IdlePeerTest, WhoUploadsNothingMoreIsDroppedAndAnotherGoesOn) {
+  TestRegistry registry({.upload_idle_max = std::chrono::seconds(0),
+                         .transfer_idle_max = std::chrono::milliseconds(100)});
+  const signing::Wallet owner = NewWallet();
+  ASSERT_TRUE(registry.client->CreateSubnet(SignedSubnet(owner, 1)).ok());
+  const std::string content = Bytes(1 << 20);
+  const registry::UploadPermit permit = Permit(owner, content);
+  grpc::ClientContext context;
+  v2::StatFileResponse response;
+  const auto stub = StubOf(registry);
+  const auto writer = stub->UploadFile(&context, &response);
+  v2::UploadFileRequest message;
+  v2::UploadHeader* header = message.mutable_header();
+  header->set_subnet_id(permit.subnet_id);
+  header->set_sha256(permit.sha256);
+  header->set_size_bytes(permit.size_bytes);
+  header->set_expires_seconds(permit.expires_seconds);
+  header->set_owner_signature(permit.owner_signature);
+  ASSERT_TRUE(writer->Write(message));
+  message.mutable_chunk()->set_data(content.substr(0, 1000));
+  ASSERT_TRUE(writer->Write(message));
+  EXPECT_EQ(writer->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  EXPECT_TRUE(registry.client->Upload(FileWith(content).get(), permit, {}).ok());
 }
 
 // A registry in a process of its own, to be killed.
