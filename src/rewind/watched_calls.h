@@ -1,0 +1,28 @@
+#pragma once
+
+#include <sys/user.h>
+
+#include <string>
+
+#include "absl/status/statusor.h"
+
+namespace ncn::rewind {
+
+// The descriptor on which a child hears and answers requests.
+inline constexpr int kConversation = 0;
+
+// A filter that leaves calls alone which change nothing but memory, or nothing at all, and stops
+// the process before every other one, for its tracer to look at. Stacked with the sandbox's own
+// filter, which still decides what is allowed. An array of struct sock_filter, raw bytes.
+// Without a tracer such a call fails with ENOSYS.
+absl::StatusOr<std::string> CompileWatchFilter();
+
+// What a call that the filter stopped at may change.
+enum class CallEffect {
+  kNothing,
+  kDescriptors,  // The table of descriptors, positions, flags: they can be compared.
+  kUnknown,      // What the kernel keeps and does not show.
+};
+CallEffect EffectOf(const user_regs_struct& registers);
+
+}  // namespace ncn::rewind

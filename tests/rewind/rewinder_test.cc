@@ -1,0 +1,255 @@
+#include "rewind/rewinder.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+#include <thread>
+
+#include "base/files.h"
+#include "base/strings.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "rewind_target.h"
+
+namespace ncn::rewind {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr std::size_t kPage = 4096, kPages = 4096;
+unsigned char* area;
+unsigned char counter = 0;
+std::atomic<std::uint64_t> spinning;
+
+void MakeArea() {
+  area = static_cast<unsigned char*>(
+      ::mmap(nullptr, kPages * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  for (std::size_t i = 0; i < kPages; i += 2) std::memset(area + i * kPage, 1, kPage);
+}
+
+std::uint8_t Count(std::uint32_t) { return ++counter; }
+
+TEST(RewinderTest, GivesTheSameAnswerEveryTime) {
+  RewindTarget target(Count);
+  ASSERT_TRUE(target.Snapshot(1).ok());
+  for (int i = 0; i < 200; ++i) {
+    std::uint8_t answer = 0;
+    ASSERT_TRUE(target.Ask(1, &answer));
+    ASSERT_EQ(answer, 1);
+    const auto report = target.rewinder().Rewind();
+    ASSERT_TRUE(report.ok()) << report.status();
+  }
+}
+
+TEST(RewinderTest, ReportsWhatItDid) {
+  RewindTarget target(
+      [](std::uint32_t question) -> std::uint8_t {
+        for (std::size_t i = 0; i < question; ++i) area[i * kPage] = 9;
+        return 0;
+      },
+      MakeArea);
+  ASSERT_TRUE(target.Snapshot(10).ok());
+  std::uint8_t answer = 0;
+  ASSERT_TRUE(target.Ask(10, &answer));
+  auto report = target.rewinder().Rewind();
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->pages_dropped, 0) << "what was learned";
+  EXPECT_GE(report->pages_written, 10);
+  ASSERT_TRUE(target.Ask(110, &answer));
+  report = target.rewinder().Rewind();
+  ASSERT_TRUE(report.ok());
+  EXPECT_GE(report->pages_dropped, 100);
+}
+
+// Everything that one can see of the memory of a process from outside: a line for each mapping, then
+// one for the pages that are its own.
+std::vector<std::string> Everything(pid_t pid) {
+  const std::string layout = *ReadLayout(pid);
+  std::vector<std::string> all;
+  const auto mappings = *ParseLayout(layout);
+  const std::string proc = "/proc/" + std::to_string(pid);
+  const base::UniqueFd memory(::open((proc + "/mem").c_str(), O_RDONLY));
+  const base::UniqueFd pagemap(::open((proc + "/pagemap").c_str(), O_RDONLY));
+  std::vector<Range> anonymous;
+  const PageScanner scanner(pagemap.get());
+  for (const Mapping& mapping : mappings) {
+    if (mapping.special()) continue;
+    std::string bytes(mapping.range.size(), '\0');
+    const ssize_t got = ::pread(memory.get(), bytes.data(), bytes.size(),
+                                static_cast<off_t>(mapping.range.start));
+    bytes.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+    all.push_back(base::StrCat(mapping.range.start, "-", mapping.range.end, " ", mapping.protection,
+                               " ", mapping.name, " ", std::hash<std::string>()(bytes)));
+    EXPECT_TRUE(scanner.AnonymousPages(mapping.range, &anonymous).ok());
+  }
+  for (const Range& range : anonymous) all.push_back(base::StrCat(range.start, "-", range.end));
+  return all;
+}
+
+std::uint8_t Scribble(std::uint32_t seed) {
+  std::uint64_t state = seed * 0x9e3779b97f4a7c15ULL + 1;
+  const auto next = [&](std::uint64_t below) {
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state % below;
+  };
+  for (int i = 0; i < 60; ++i) {
+    unsigned char* const at = area + next(kPages - 16) * kPage;
+    const std::size_t size = (1 + next(15)) * kPage;
+    switch (next(8)) {
+      case 0:
+        ::mprotect(at, size, static_cast<int>(next(4)) & (PROT_READ | PROT_WRITE));
+        break;
+      case 1:
+        ::munmap(at, size);
+        break;
+      case 2:
+        ::mmap(at, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+        break;
+      case 3:
+        ::mremap(at, size, size + kPage, MREMAP_MAYMOVE);
+        break;
+      case 4:
+        ::madvise(at, size, MADV_DONTNEED);
+        break;
+      case 5:
+        ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        break;
+      default: {
+        // Writes where it can: the kernel fails where it cannot.
+        for (std::size_t j = 0; j < size; j += 512) {
+          ::syscall(SYS_clock_getres, CLOCK_MONOTONIC, at + j);
+        }
+        void* const block = std::malloc(next(1 << 20) + 1);
+        std::memset(block, 7, 1);
+        if (next(2) == 0) std::free(block);
+      }
+    }
+  }
+  return 1;
+}
+
+TEST(RewinderTest, WhateverItDoesToItsMemoryIsUndone) {
+  RewindTarget target(Scribble, [] {
+    // The kernel itself writes down on which processor a thread runs.
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(::sched_getcpu(), &one);
+    ::sched_setaffinity(0, sizeof(one), &one);
+    MakeArea();
+  });
+  ASSERT_TRUE(target.Snapshot(99).ok());
+  const auto before = Everything(target.pid());
+  for (std::uint32_t seed = 100; seed < 160; ++seed) {
+    std::uint8_t answer = 0;
+    ASSERT_TRUE(target.Ask(seed, &answer)) << seed;
+    EXPECT_NE(Everything(target.pid()), before);
+    const auto report = target.rewinder().Rewind();
+    ASSERT_TRUE(report.ok()) << seed << " " << report.status();
+    const auto after = Everything(target.pid());
+    ASSERT_EQ(after.size(), before.size()) << seed;
+    for (std::size_t i = 0; i < after.size(); ++i) ASSERT_EQ(after[i], before[i]) << seed;
+  }
+}
+
+std::atomic<std::uint32_t> task, done;
+thread_local std::uint32_t own_count;
+void MakeThreads() {
+  for (int i = 0; i < 3; ++i) {
+    std::thread([] {
+      for (std::uint32_t seen = 0;; ++seen) {
+        task.wait(seen);
+        done += ++own_count;
+        done.notify_all();
+      }
+    }).detach();
+  }
+}
+std::uint8_t AskThreads(std::uint32_t) {
+  ++task;
+  task.notify_all();
+  for (std::uint32_t now = done; now < 3; now = done) done.wait(now);
+  return static_cast<std::uint8_t>(done.load());
+}
+
+TEST(RewinderTest, RewindsThreadsThatWait) {
+  RewindTarget target(AskThreads, MakeThreads);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // They wait by then.
+  const absl::Status taken = target.Snapshot(1);
+  ASSERT_TRUE(taken.ok()) << taken;
+  for (int i = 0; i < 100; ++i) {
+    std::uint8_t answer = 0;
+    ASSERT_TRUE(target.Ask(1, &answer));
+    ASSERT_EQ(answer, 3) << i;
+    const auto report = target.rewinder().Rewind();
+    ASSERT_TRUE(report.ok()) << report.status();
+  }
+}
+
+TEST(RewinderTest, RefusesSharedMemory) {
+  RewindTarget target(Count, [] {
+    ::mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  });
+  EXPECT_THAT(std::string(target.Snapshot().message()), HasSubstr("shares memory"));
+}
+
+TEST(RewinderTest, RefusesAProcessWithChildren) {
+  RewindTarget target(Count, [] {
+    if (::fork() == 0) {
+      while (true) ::pause();
+    }
+  });
+  EXPECT_THAT(std::string(target.Snapshot().message()), HasSubstr("child processes"));
+}
+
+TEST(RewinderTest, RefusesFilesThatCanBeWritten) {
+  RewindTarget target(Count, [] { static_cast<void>(::open("/dev/null", O_RDWR)); });
+  EXPECT_THAT(std::string(target.Snapshot().message()), HasSubstr("can write to /dev/null"));
+}
+
+TEST(RewinderTest, TellsWhenTheProcessIsGone) {
+  RewindTarget target(Count);
+  ASSERT_TRUE(target.Snapshot(1).ok());
+  ::kill(target.pid(), SIGKILL);
+  EXPECT_TRUE(absl::IsUnavailable(target.rewinder().Rewind().status()));
+}
+
+TEST(RewinderTest, AnEndOfTheRewinderEndsTheProcess) {
+  auto target = std::make_unique<RewindTarget>(Count);
+  const pid_t pid = target->pid();
+  ASSERT_TRUE(target->Snapshot(1).ok());
+  target.reset();
+  EXPECT_NE(::kill(pid, 0), 0);
+}
+
+TEST(RewinderTest, WhatRunsOnIsStopped) {
+  RewindTarget target([](std::uint32_t question) -> std::uint8_t {
+    if (question == 7) {
+      const std::uint8_t early = 1;
+      static_cast<void>(::write(0, &early, 1) == 1);
+      while (true) ++spinning;
+    }
+    return ++counter;
+  });
+  ASSERT_TRUE(target.Snapshot(1).ok());
+  std::uint8_t answer = 0;
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(target.Ask(7, &answer));
+    const auto report = target.rewinder().Rewind();
+    ASSERT_TRUE(report.ok()) << report.status();
+    ASSERT_TRUE(target.Ask(1, &answer));
+    EXPECT_EQ(answer, 1);
+    ASSERT_TRUE(target.rewinder().Rewind().ok());
+  }
+}
+
+}  // namespace
+}  // namespace ncn::rewind
