@@ -6,6 +6,8 @@ The node speaks first and waits for each answer; see `frames` for their form.
      "requests_max": N, "check_weights": true | false,
      "warm_up": "full" | "small" | "none"}
         {"status": "ready", "warm_up": what was done, ...}, or an error
+    {"do": "warm_up", "warm_up": "full" | "small"}
+        {"status": "ready", "warm_up": what was done}
     {"do": "run", "content_type": TEXT, "accept": TEXT, "request_id": TEXT,
      "seed": N | null, "output_bytes_max": N} and the input
         {"status": "progress", "fraction": 0 to 1 | null, "note": TEXT,
@@ -57,7 +59,10 @@ def serve(descriptor: int = 0, work: Path = WORK_FOLDER) -> int:
         if executor is None:
             return 1
         while (frame := stream.read_header()) is not None:
-            _run(stream, frame, executor, context)
+            if frame[0].get("do") == "warm_up":
+                _warm_up_again(stream, frame, executor, context)
+            else:
+                _run(stream, frame, executor, context)
     except BrokenConversation as error:
         print(f"ready child: {error}", file=sys.stderr)
         return 1
@@ -107,6 +112,21 @@ def _load(
         return None
     stream.write(*_frame(report, _NOTHING))
     return executor
+
+
+def _warm_up_again(
+    stream: FrameStream,
+    frame: tuple[dict[str, Any], int],
+    executor: Executor,
+    context: Context,
+) -> None:
+    """Writes once to all the memory that a request writes to."""
+    header, body_bytes = frame
+    if body_bytes or header.get("warm_up") not in WARM_UPS:
+        raise BrokenConversation("a frame does not say how to warm up")
+    done = _warm_up(executor, header["warm_up"], context)
+    report = {"status": "ready", "warm_up": done}
+    stream.write(*_frame(report, _NOTHING))
 
 
 def _warm_up(executor: Executor, wanted: str, context: Context) -> str:

@@ -69,10 +69,11 @@ void AddReadyOptions(CLI::App& app, NodeConfig& config) {
       ->capture_default_str();
   app.add_option(
          "--isolation", config.isolation,
-         "request: a sandbox of its own, made ahead, for each request; tenant: one may serve "
+         "request: a sandbox of its own, made ahead, for each request; rewind: one that is made "
+         "what it was before the last request; tenant: one may serve "
          "the same client again; cold: a new interpreter for each")
       ->envname("ISOLATION")
-      ->check(CLI::IsMember({"request", "tenant", "cold"}))
+      ->check(CLI::IsMember({"request", "rewind", "tenant", "cold"}))
       ->capture_default_str();
   app.add_option_function<std::vector<std::string>>(
          "--isolation-of",
@@ -80,9 +81,9 @@ void AddReadyOptions(CLI::App& app, NodeConfig& config) {
            for (const std::string& word : words) {
              const std::size_t equals = word.find('=');
              const std::string level = word.substr(equals == word.npos ? word.size() : equals + 1);
-             if (level != "request" && level != "tenant" && level != "cold") {
-               throw CLI::ValidationError("--isolation-of",
-                                          "\"" + word + "\" is not MODEL=request|tenant|cold");
+             if (level != "request" && level != "rewind" && level != "tenant" && level != "cold") {
+               throw CLI::ValidationError(
+                   "--isolation-of", "\"" + word + "\" is not MODEL=request|rewind|tenant|cold");
              }
              config.isolation_of[word.substr(0, equals)] = level;
            }

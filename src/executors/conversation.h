@@ -31,6 +31,7 @@ class Conversation {
   static absl::StatusOr<Ends> MakeEnds();
 
   explicit Conversation(base::UniqueFd socket) : socket_(std::move(socket)) {}
+  int socket() const { return socket_.get(); }
 
   // DeadlineExceeded when the other side does not take it in time; Unavailable when it is gone.
   absl::Status Send(std::string_view header, std::string_view body, base::SteadyTime deadline);

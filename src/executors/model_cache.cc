@@ -267,6 +267,46 @@ void ModelCache::Return(std::unique_ptr<ReadyChild> child, const Recipe& recipe,
   }
 }
 
+void ModelCache::ReturnToRewind(std::unique_ptr<ReadyChild> child, const Recipe& recipe) {
+  std::lock_guard lock(mutex_);
+  Pool& pool = pools_[KeyOf(recipe)];
+  --pool.busy;
+  Stir();
+  if (!child->usable() || pool.recipe.version != recipe.version || pool.forgotten) {
+    Want(pool);
+    Doom(pool, std::move(child));
+    return;
+  }
+  if (pool.loading++ == 0) pool.loading_since = clock_.SteadyNow();
+  used_.push_back({std::move(child), KeyOf(recipe), recipe.version});
+  changed_.notify_all();
+}
+
+void ModelCache::RewindOne(std::unique_lock<std::mutex>& lock) {
+  Used used = std::move(used_.front());
+  used_.pop_front();
+  lock.unlock();
+  const absl::Status rewound = used.child->Rewind();
+  if (!rewound.ok()) {
+    base::Log("executors")
+        .info("a ready sandbox of {} is replaced: {}", used.pool.first,
+              base::ToStd(rewound.message()));
+  }
+  lock.lock();
+  Pool& pool = pools_[used.pool];
+  --pool.loading;
+  ++pool.generation;
+  const bool current = pool.recipe.version == used.version && !pool.forgotten;
+  if (rewound.ok() && current && pool.ready.size() < Affordable(pool)) {
+    pool.ready.push_front({std::move(used.child), ""});
+    KeepToBudget(pool);
+  } else {
+    Doom(pool, std::move(used.child));
+    Want(pool);
+  }
+  changed_.notify_all();
+}
+
 void ModelCache::Preload(const Recipe& recipe) {
   std::lock_guard lock(mutex_);
   Pool& pool = PoolFor(recipe);
@@ -393,15 +433,18 @@ void ModelCache::Build(std::stop_token stop) {
     const base::SteadyTime calm = std::min(last_stir_ + kLull, burst_since_ + kBurstMax);
     const bool must_bury = doomed_.size() > kDoomedMax;
     const bool must_make = chosen != nullptr && Missing(*chosen);
-    if (chosen == nullptr && doomed_.empty()) {
+    if (!used_.empty()) {
+      RewindOne(lock);
+    } else if (chosen == nullptr && doomed_.empty()) {
       changed_.wait_until(lock, stop, next_sweep, [&] {
-        return !doomed_.empty() || std::any_of(pools_.begin(), pools_.end(), [](const auto& entry) {
-          return entry.second.to_load > 0;
-        });
+        return !used_.empty() || !doomed_.empty() ||
+               std::any_of(pools_.begin(), pools_.end(),
+                           [](const auto& entry) { return entry.second.to_load > 0; });
       });
     } else if (!must_bury && !must_make && clock_.SteadyNow() < calm) {
       ++watching_;
-      changed_.wait_until(lock, stop, std::min(calm, next_sweep), [&] { return Urgent(); });
+      changed_.wait_until(lock, stop, std::min(calm, next_sweep),
+                          [&] { return !used_.empty() || Urgent(); });
       --watching_;
     } else if (must_bury || (!must_make && !doomed_.empty())) {
       Bury(lock);

@@ -85,6 +85,8 @@ class ModelCache {
   // it is destroyed in the background.
   void Return(std::unique_ptr<ReadyChild> child, const Recipe& recipe,
               const std::string& tenant = "");
+  // Ends the loan of a child that is rewound in the background and then serves anybody.
+  void ReturnToRewind(std::unique_ptr<ReadyChild> child, const Recipe& recipe);
   // Begins to make a child ahead of the first request.
   void Preload(const Recipe& recipe);
 
@@ -103,6 +105,11 @@ class ModelCache {
   struct Doomed {
     std::unique_ptr<ReadyChild> child;
     PoolKey pool;
+  };
+  struct Used {
+    std::unique_ptr<ReadyChild> child;
+    PoolKey pool;
+    std::string version;
   };
   struct Pool {
     Recipe recipe;
@@ -129,8 +136,9 @@ class ModelCache {
   };
 
   void Build(std::stop_token stop);
-  // Both leave the mutex for the time that they take.
+  // They leave the mutex for the time that they take.
   void Bury(std::unique_lock<std::mutex>& lock);
+  void RewindOne(std::unique_lock<std::mutex>& lock);
   void Make(Pool& pool, std::unique_lock<std::mutex>& lock, const std::stop_token& stop);
   // The following are called with the mutex held.
   Pool& PoolFor(const Recipe& recipe);
@@ -161,6 +169,7 @@ class ModelCache {
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;  // Work for builders, or news for borrowers.
   std::map<PoolKey, Pool> pools_;
+  std::deque<Used> used_;       // To be rewound.
   std::vector<Doomed> doomed_;  // To be killed and waited for by a builder.
   base::SteadyTime last_stir_;
   base::SteadyTime burst_since_;

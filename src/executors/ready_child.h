@@ -6,6 +6,7 @@
 #include <variant>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "base/clock.h"
 #include "executors/outcome_reading.h"
 #include "inference/failure.h"
@@ -39,6 +40,10 @@ class ReadyChild {
   virtual std::variant<ExecutorAnswer, inference::Failure> Answer(
       const inference::InferenceRequest& request, base::SteadyTime since, base::SteadyTime deadline,
       std::stop_token stop, const inference::OnProgress& on_progress) = 0;
+  virtual bool rewindable() const { return false; }
+  // After an answer: makes it what it was before the request. An error tells why it cannot be; it
+  // is then of no more use.
+  virtual absl::Status Rewind() { return absl::UnimplementedError("not watched from its start"); }
   // Kills it without waiting. Thread-safe.
   virtual void Kill() = 0;
   // Whether it still waits, as it should.

@@ -27,6 +27,8 @@ std::string_view Name(Isolation isolation) {
   switch (isolation) {
     case Isolation::kRequest:
       return "request";
+    case Isolation::kRewind:
+      return "rewind";
     case Isolation::kTenant:
       return "tenant";
     case Isolation::kCold:
@@ -36,7 +38,8 @@ std::string_view Name(Isolation isolation) {
 }
 
 std::optional<Isolation> IsolationFromName(std::string_view name) {
-  for (const Isolation level : {Isolation::kRequest, Isolation::kTenant, Isolation::kCold}) {
+  for (const Isolation level :
+       {Isolation::kRequest, Isolation::kRewind, Isolation::kTenant, Isolation::kCold}) {
     if (Name(level) == name) return level;
   }
   return std::nullopt;
@@ -83,17 +86,20 @@ absl::StatusOr<Recipe> ReadyScriptRunner::MakeRecipe(const models::Model& model,
                                                      std::string version) {
   ASSIGN_OR_RETURN(sandbox::SandboxPolicy policy,
                    PolicyFor(environment_, executors_path_, executor, model, options_.limits));
-  LoadOrder order{
-      .script = executor.inside_path,
-      .model = InsidePath(model),
-      .threads = options_.threads,
-      .requests_max = LevelOf(model) == Isolation::kTenant ? options_.tenant_requests_max : 1,
-      .output_bytes_max = policy.limits().output_bytes};
+  LoadOrder order{.script = executor.inside_path,
+                  .model = InsidePath(model),
+                  .threads = options_.threads,
+                  // A child that is rewound forgets how many it has served, and goes on after each.
+                  .requests_max = LevelOf(model) == Isolation::kTenant ? options_.reuse_requests_max
+                                  : LevelOf(model) == Isolation::kRewind ? 2
+                                                                         : 1,
+                  .output_bytes_max = policy.limits().output_bytes,
+                  .rewindable = LevelOf(model) == Isolation::kRewind};
   return Recipe{.model = model.id.value(),
                 .executor = executor.name,
-                .version = std::move(version),
+                .version = version,
                 .policy_hash = policy.Hash(),
-                .make = [this, policy = std::move(policy), order = std::move(order), model,
+                .make = [this, policy = std::move(policy), order = std::move(order), model, version,
                          framework = FrameworkFor(executor, model)](Preparation preparation,
                                                                     std::stop_token stop) mutable
                 -> absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> {
@@ -105,9 +111,8 @@ absl::StatusOr<Recipe> ReadyScriptRunner::MakeRecipe(const models::Model& model,
                   }
                   ASSIGN_OR_RETURN(auto zygote, std::move(started));
                   order.preparation = preparation;
-                  auto made = ZygoteChild::Start(std::move(zygote), policy, order, model,
-                                                 clock_.SteadyNow() + options_.load_time_max,
-                                                 std::move(stop));
+                  auto made =
+                      StartChild(std::move(zygote), policy, order, model, version, std::move(stop));
                   if (!made.ok()) RETURN_IF_ERROR(CheckStillThere(model));
                   const auto* failure = made.ok() ? std::get_if<Failure>(&*made) : nullptr;
                   if (failure != nullptr && failure->kind == FailureKind::kSandboxUnavailable) {
@@ -115,6 +120,32 @@ absl::StatusOr<Recipe> ReadyScriptRunner::MakeRecipe(const models::Model& model,
                   }
                   return made;
                 }};
+}
+
+absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ReadyScriptRunner::StartChild(
+    std::shared_ptr<sandbox::Zygote> zygote, const sandbox::SandboxPolicy& policy, LoadOrder order,
+    const models::Model& model, const std::string& version, std::stop_token stop) {
+  const auto start = [&] {
+    return ZygoteChild::Start(zygote, policy, order, model,
+                              clock_.SteadyNow() + options_.load_time_max, stop);
+  };
+  order.rewindable = order.rewindable && cannot_rewind_.With([&](const auto& reasons) {
+    return !reasons.contains(version);
+  });
+  auto made = start();
+  const absl::Status status = made.status();
+  if (order.rewindable && (absl::IsFailedPrecondition(status) || absl::IsUnimplemented(status) ||
+                           absl::IsPermissionDenied(status) || absl::IsAborted(status))) {
+    order.rewindable = false;
+    made = start();
+    if (!made.ok() || std::holds_alternative<Failure>(*made)) return made;
+    base::Log("executors")
+        .warn("model {}: a new sandbox for each request instead of one that is rewound: {}",
+              model.id.value(), base::ToStd(status.message()));
+    cannot_rewind_.With(
+        [&](auto& reasons) { reasons.emplace(version, base::ToStd(status.message())); });
+  }
+  return made;
 }
 
 bool ReadyScriptRunner::Forget(const inference::ModelId& model) {
@@ -133,7 +164,9 @@ Outcome ReadyScriptRunner::Run(const ScriptTask& task) {
   Isolation level = LevelOf(task.model);
   if (level == Isolation::kCold) return cold_.Run(task);
   // Of a client that is not known there is no "same" one.
-  if (task.request.client_address.empty()) level = Isolation::kRequest;
+  if (level == Isolation::kTenant && task.request.client_address.empty()) {
+    level = Isolation::kRequest;
+  }
   const base::SteadyTime began = clock_.SteadyNow();
   const auto recipe = RecipeFor(task.model, task.executor);
   if (!recipe.ok()) return cold_.Run(task);  // Which tells what is wrong.
@@ -177,15 +210,27 @@ Outcome ReadyScriptRunner::RunReady(const ScriptTask& task, Isolation level, con
 
 Outcome ReadyScriptRunner::Ask(std::unique_ptr<ReadyChild> child, const ScriptTask& task,
                                Isolation level, const Recipe& recipe, base::SteadyTime began) {
+  std::vector<std::string> notes = child->missing();
+  if (level == Isolation::kRewind && !child->rewindable()) {
+    level = Isolation::kRequest;
+    notes.push_back(base::StrCat("not rewound: ", cannot_rewind_.With([&](const auto& reasons) {
+      const auto found = reasons.find(recipe.version);
+      return found == reasons.end() ? std::string("unknown") : found->second;
+    })));
+  }
   const auto started_at = clock_.WallNow();
   const base::SteadyTime asked = clock_.SteadyNow();
   auto answer = child->Answer(task.request, began, task.deadline, task.stop, task.on_progress);
   const base::SteadyTime answered = clock_.SteadyNow();
   const bool first = child->answered() == 1;
   const auto give_back = [&] {
-    const bool again = level == Isolation::kTenant && child->usable() &&
-                       child->answered() < options_.tenant_requests_max &&
-                       clock_.SteadyNow() - child->ready_since() < options_.tenant_time_max;
+    const bool again = (level == Isolation::kTenant || level == Isolation::kRewind) &&
+                       child->usable() && child->answered() < options_.reuse_requests_max &&
+                       clock_.SteadyNow() - child->ready_since() < options_.reuse_time_max;
+    if (again && level == Isolation::kRewind) {
+      cache_.ReturnToRewind(std::move(child), recipe);
+      return;
+    }
     cache_.Return(std::move(child), recipe, again ? task.request.client_address : "");
   };
   if (auto* failure = std::get_if<Failure>(&answer)) {
@@ -215,8 +260,9 @@ Outcome ReadyScriptRunner::Ask(std::unique_ptr<ReadyChild> child, const ScriptTa
                  .started_at = started_at,
                  .finished_at = clock_.WallNow(),
                  .steps = std::move(steps),
-                 .notes = child->missing()}};
-  if (!first) result.record.notes.push_back("the sandbox served this client before");
+                 .notes = std::move(notes)}};
+  if (!first && level == Isolation::kTenant)
+    result.record.notes.push_back("the sandbox served this client before");
   give_back();
   return result;
 }

@@ -8,6 +8,7 @@
 #include "base/synchronized.h"
 #include "executors/model_cache.h"
 #include "executors/script_runner.h"
+#include "executors/zygote_child.h"
 #include "executors/zygotes.h"
 
 namespace ncn::executors {
@@ -15,6 +16,7 @@ namespace ncn::executors {
 // How far apart requests are kept.
 enum class Isolation {
   kRequest,  // A new sandbox, made ahead, for each.
+  kRewind,   // A sandbox that is made what it was before the last request.
   kTenant,   // A sandbox may serve the next request of the same client, never another's.
   kCold,     // A new sandbox and a new interpreter for each.
 };
@@ -30,9 +32,9 @@ class ReadyScriptRunner final : public ScriptRunner {
     std::uint32_t threads = 1;  // That one request may compute with.
     Isolation isolation = Isolation::kRequest;
     std::map<std::string, Isolation> isolation_of;  // Of single models, in place of that.
-    // How many requests, and for how long, one child serves at level kTenant.
-    std::uint32_t tenant_requests_max = 10'000;
-    std::chrono::milliseconds tenant_time_max = std::chrono::minutes(10);
+    // How many requests, and for how long, one child serves at the levels kTenant and kRewind.
+    std::uint32_t reuse_requests_max = 10'000;
+    std::chrono::milliseconds reuse_time_max = std::chrono::minutes(10);
     ModelCache::Options cache;
   };
   // All but the options outlive the runner. `cold` runs what is not to be, or cannot be, run here.
@@ -68,6 +70,12 @@ class ReadyScriptRunner final : public ScriptRunner {
   Outcome Ask(std::unique_ptr<ReadyChild> child, const ScriptTask& task, Isolation level,
               const Recipe& recipe, base::SteadyTime began);
 
+  // ZygoteChild::Start, once more without a rewind when that is what cannot be had.
+  absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, inference::Failure>> StartChild(
+      std::shared_ptr<sandbox::Zygote> zygote, const sandbox::SandboxPolicy& policy,
+      LoadOrder order, const models::Model& model, const std::string& version,
+      std::stop_token stop);
+
   Zygotes& zygotes_;
   ScriptRunner& cold_;
   const sandbox::SandboxMode mode_;
@@ -78,6 +86,8 @@ class ReadyScriptRunner final : public ScriptRunner {
   // By model and executor.
   base::Synchronized<std::map<std::pair<std::string, std::string>, KnownRecipe>> recipes_;
   std::atomic<std::uint64_t> versions_ = 0;  // So far.
+  // Why children of a recipe, by its version, are not rewound.
+  base::Synchronized<std::map<std::string, std::string>> cannot_rewind_;
   ModelCache cache_;
 };
 

@@ -3,12 +3,14 @@
 #include <signal.h>
 
 #include <nlohmann/json.hpp>
+#include <random>
 #include <utility>
 
 #include "base/logging.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "executors/execution_policy.h"
+#include "rewind/watched_calls.h"
 
 namespace ncn::executors {
 
@@ -20,6 +22,8 @@ namespace {
 
 // Requests and loads have limits of their own; a cache evicts what nobody asks for long before.
 constexpr std::chrono::hours kLifetimeMax(24 * 365);
+// A call of full size, which others wait for behind it.
+constexpr std::chrono::minutes kLearningTimeMax(1);
 // From the end of a child's conversation to its own.
 constexpr std::chrono::milliseconds kDyingTime(500);
 // Executors say how far they are four times a second at most, for a day at most.
@@ -36,6 +40,12 @@ std::string_view Name(WarmUp warm_up) {
       break;
   }
   return "none";
+}
+
+// Compiled once.
+const absl::StatusOr<std::string>& WatchFilter() {
+  static const auto* const filter = new absl::StatusOr<std::string>(rewind::CompileWatchFilter());
+  return *filter;
 }
 
 Failure NotReadable(const absl::Status& status) {
@@ -76,14 +86,22 @@ absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ZygoteChild::
   command.argv = {order.script};
   command.stdin_fd = ends.theirs.get();
   command.lifetime = kLifetimeMax;
+  if (order.rewindable) {
+    ASSIGN_OR_RETURN(command.watch_filter, WatchFilter());
+  }
   ASSIGN_OR_RETURN(auto process, zygote->children().Start(policy, std::move(command)));
   ends.theirs.reset();
   RETURN_IF_ERROR(process->Verify());
   ASSIGN_OR_RETURN(models::MountedModel mounted, MountedIn(*process, model));
+  std::unique_ptr<rewind::Rewinder> rewinder;
+  if (order.rewindable) {
+    ASSIGN_OR_RETURN(rewinder, rewind::Rewinder::Attach(process->pid()));
+  }
   RETURN_IF_ERROR(process->Release());
   std::unique_ptr<ZygoteChild> child(new ZygoteChild(std::move(zygote), std::move(process),
                                                      std::move(mounted), std::move(ends.ours),
                                                      order.output_bytes_max));
+  child->rewinder_ = std::move(rewinder);
   const json header = {{"do", "load"},
                        {"script", order.script},
                        {"model", order.model},
@@ -109,9 +127,49 @@ absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ZygoteChild::
                static_cast<double>(step.duration.count()) / 1000);
   }
   if (!report.ready) return NotReadable(absl::InvalidArgumentError("it does not say \"ready\""));
+  if (order.rewindable) {
+    RETURN_IF_ERROR(child->rewinder_->TakeSnapshot(child->conversation_.socket()));
+    RETURN_IF_ERROR(child->Learn(order.preparation.warm_up, deadline, stop));
+  }
   child->ready_since_ = std::chrono::steady_clock::now();
   child->cpu_time_ = child->process_->UsageSoFar().cpu;
   return child;
+}
+
+absl::Status ZygoteChild::Learn(WarmUp warm_up, base::SteadyTime deadline, std::stop_token stop) {
+  if (warm_up != WarmUp::kNone) {
+    const json header = {{"do", "warm_up"}, {"warm_up", Name(warm_up)}};
+    auto exchanged =
+        Exchange(header.dump(), "", std::chrono::steady_clock::now(), deadline, stop, {});
+    if (auto* failure = std::get_if<Failure>(&exchanged)) {
+      return absl::FailedPreconditionError(failure->message);
+    }
+  }
+  learned_ = warm_up == WarmUp::kFull;
+  return rewinder_->Learn().status();
+}
+
+absl::Status ZygoteChild::Rewind() {
+  if (rewinder_ == nullptr) return ReadyChild::Rewind();
+  auto report = rewinder_->Rewind();
+  if (report.ok() && !learned_) {
+    const absl::Status learned =
+        Learn(WarmUp::kFull, std::chrono::steady_clock::now() + kLearningTimeMax, {});
+    if (!learned.ok()) report = learned;
+  }
+  if (!report.ok()) {
+    dead_ = true;
+    return report.status();
+  }
+  const auto microseconds = [](std::chrono::nanoseconds time) { return time.count() / 1000; };
+  base::Log("executors")
+      .debug(
+          "child {} rewound: {} pages written, {} dropped, {} mappings repaired; us: stop {}, "
+          "layout {}, scan {}, write {}, rest {}",
+          pid(), report->pages_written, report->pages_dropped, report->mappings_repaired,
+          microseconds(report->stop), microseconds(report->layout), microseconds(report->scan),
+          microseconds(report->write), microseconds(report->rest));
+  return absl::OkStatus();
 }
 
 std::variant<ExecutorAnswer, Failure> ZygoteChild::Answer(
@@ -123,7 +181,13 @@ std::variant<ExecutorAnswer, Failure> ZygoteChild::Answer(
                  {"request_id", request.id.value()},
                  {"seed", nullptr},
                  {"output_bytes_max", output_bytes_max_}};
-  if (request.seed) header["seed"] = *request.seed;
+  if (request.seed) {
+    header["seed"] = *request.seed;
+  } else if (rewinder_ != nullptr) {
+    // Its generators stand where they stood before the last request.
+    std::random_device random;
+    header["seed"] = (std::uint64_t{random()} << 32) | random();
+  }
   auto exchanged = Exchange(header.dump(), request.input.bytes, since, deadline, stop, on_progress);
   ++answered_;
   usage_ = process_->UsageSoFar();

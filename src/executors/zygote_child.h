@@ -11,6 +11,7 @@
 #include "executors/conversation.h"
 #include "executors/ready_child.h"
 #include "models/mounted_model.h"
+#include "rewind/rewinder.h"
 #include "sandbox/sandbox.h"
 
 namespace ncn::executors {
@@ -23,6 +24,7 @@ struct LoadOrder {
   std::uint32_t requests_max = 1;
   Preparation preparation;
   std::uint64_t output_bytes_max = 0;
+  bool rewindable = false;  // Watched from its start, so that it can be rewound.
 };
 
 // A zygote's child. Destruction waits until it is gone.
@@ -40,6 +42,8 @@ class ZygoteChild final : public ReadyChild {
   std::variant<ExecutorAnswer, inference::Failure> Answer(
       const inference::InferenceRequest& request, base::SteadyTime since, base::SteadyTime deadline,
       std::stop_token stop, const inference::OnProgress& on_progress) override;
+  bool rewindable() const override { return rewinder_ != nullptr; }
+  absl::Status Rewind() override;
   void Kill() override;
   bool usable() const override;
   int pid() const override { return process_->pid(); }
@@ -53,6 +57,10 @@ class ZygoteChild final : public ReadyChild {
   ZygoteChild(std::shared_ptr<sandbox::Zygote> zygote,
               std::unique_ptr<sandbox::SandboxedProcess> process, models::MountedModel model,
               base::UniqueFd socket, std::uint64_t output_bytes_max);
+
+  // Lets it write once what requests write, with an input that is nobody's, so that a rewind gives
+  // those pages back without a fault.
+  absl::Status Learn(WarmUp warm_up, base::SteadyTime deadline, std::stop_token stop);
 
   // What the child says to a frame: a report, and the bytes that it is about.
   struct Answered {
@@ -74,6 +82,8 @@ class ZygoteChild final : public ReadyChild {
   const std::unique_ptr<sandbox::SandboxedProcess> process_;
   const models::MountedModel model_;
   Conversation conversation_;
+  std::unique_ptr<rewind::Rewinder> rewinder_;  // Null: not rewindable.
+  bool learned_ = false;                        // What a call of full size writes.
   const std::uint64_t output_bytes_max_;
   std::uint32_t answered_ = 0;
   base::SteadyTime ready_since_;

@@ -149,6 +149,19 @@ absl::Status Answer(FrameStream& stream, const FrameStream::Header& frame, const
   return stream.Write(report, response ? std::string_view(response->data) : "");
 }
 
+bool AsksForWarmUp(const std::string& text) {
+  const json header = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  return header.is_object() && TextOf(header, "do") == "warm_up";
+}
+
+// Writes once to all the memory that a request writes to.
+absl::Status WarmUpAgain(FrameStream& stream, const std::string& text, const OnnxModel& model) {
+  const json header = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  Measurements measurements;
+  const std::string done = WarmUp(model, TextOf(header, "warm_up"), measurements);
+  return stream.Write(ReportReady(done, measurements), "");
+}
+
 absl::Status Converse(const OnnxRuntime& runtime, FrameStream& stream) {
   ASSIGN_OR_RETURN(auto frame, stream.ReadHeader());
   if (!frame) return absl::OkStatus();
@@ -159,6 +172,10 @@ absl::Status Converse(const OnnxRuntime& runtime, FrameStream& stream) {
   for (;;) {
     ASSIGN_OR_RETURN(frame, stream.ReadHeader());
     if (!frame) return absl::OkStatus();
+    if (frame->body_bytes == 0 && AsksForWarmUp(frame->text)) {
+      RETURN_IF_ERROR(WarmUpAgain(stream, frame->text, *model));
+      continue;
+    }
     RETURN_IF_ERROR(Answer(stream, *frame, *model, measurements));
   }
 }

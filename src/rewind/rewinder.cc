@@ -19,7 +19,7 @@ absl::Status Rewinder::TakeSnapshot(int conversation) {
   conversation_ = conversation;
   const auto take = [this](StoppedProcess& process) -> absl::Status {
     ASSIGN_OR_RETURN(snapshot_, Snapshot::Take(process, conversation_));
-    supervisor_->DescriptorsTouched();
+    supervisor_->TakeTouched();
     supervisor_->Watch();
     return absl::OkStatus();
   };
@@ -45,8 +45,7 @@ absl::StatusOr<RewindReport> Rewinder::RewindStopped(bool learn) {
       return absl::FailedPreconditionError(
           base::StrCat("the process did what cannot be undone: ", suspicion));
     }
-    return snapshot_->Rewind(process, conversation_, supervisor_->DescriptorsTouched(), learn,
-                             &report);
+    return snapshot_->Rewind(process, conversation_, supervisor_->TakeTouched(), learn, &report);
   }));
   return report;
 }

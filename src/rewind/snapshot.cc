@@ -2,13 +2,13 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <sys/auxv.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/stat.h>
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -31,6 +31,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t kVectorsMax = 1024;  // IOV_MAX
 // A file mapping that may be written and has not been: copied up to here, beyond that left alone.
 constexpr std::uint64_t kUnwrittenFileBytesMax = 4 << 20;
+constexpr std::uint64_t kDropGapBytes = 256 << 10;
 // Further down the stack than any code writes without moving its pointer.
 constexpr std::uint64_t kRedZoneBytes = 128;
 constexpr int kRestartBlock = 516, kRestartNoInterrupt = 513;  // ERESTART_*, kernel's own.
@@ -105,11 +106,31 @@ absl::StatusOr<std::unique_ptr<Snapshot>> Snapshot::Take(StoppedProcess& process
   std::unique_ptr<Snapshot> snapshot(new Snapshot);
   ASSIGN_OR_RETURN(snapshot->memory_, OpenProc(pid, "mem", O_RDWR));
   ASSIGN_OR_RETURN(snapshot->pagemap_, OpenProc(pid, "pagemap", O_RDONLY));
+  RETURN_IF_ERROR(snapshot->SaveThreads(process));
+  const user_regs_struct& waiting = snapshot->states_[0].registers;
+  const bool listens = waiting.orig_rax == SYS_read || waiting.orig_rax == SYS_recvfrom;
+  int unread = 0;
+  if (!listens || static_cast<int>(waiting.rdi) != kConversation ||
+      ::ioctl(conversation, SIOCOUTQ, &unread) != 0 || unread != 0) {
+    return absl::AbortedError("it does not wait for a request");
+  }
+  ASSIGN_OR_RETURN(snapshot->descriptors_, ReadDescriptors(pid));
+  RETURN_IF_ERROR(CheckDescriptors(snapshot->descriptors_));
+  RETURN_IF_ERROR(snapshot->ReplaceMemory(process, conversation));
+  for (std::size_t i = 0; i < snapshot->threads_.size(); ++i) {
+    RETURN_IF_ERROR(process.Restore(snapshot->threads_[i], snapshot->states_[i]));
+  }
+  ASSIGN_OR_RETURN(snapshot->layout_, ReadLayout(pid));
+  ASSIGN_OR_RETURN(snapshot->mappings_, ParseLayout(snapshot->layout_));
+  snapshot->FindSpans();
+  return snapshot;
+}
 
-  ASSIGN_OR_RETURN(const std::vector<std::string> tasks, ListProc(pid, "task"));
-  snapshot->threads_ = process.threads();
-  if (tasks.size() != snapshot->threads_.size()) return Cannot("it has child processes");
-  for (const pid_t thread : snapshot->threads_) {
+absl::Status Snapshot::SaveThreads(const StoppedProcess& process) {
+  ASSIGN_OR_RETURN(const std::vector<std::string> tasks, ListProc(process.pid(), "task"));
+  threads_ = process.threads();
+  if (tasks.size() != threads_.size()) return Cannot("it has child processes");
+  for (const pid_t thread : threads_) {
     if (std::ranges::find(tasks, std::to_string(thread)) == tasks.end()) {
       return Cannot("it has child processes");
     }
@@ -121,85 +142,90 @@ absl::StatusOr<std::unique_ptr<Snapshot>> Snapshot::Take(StoppedProcess& process
     if (state.registers.rax == static_cast<std::uint64_t>(-kRestartBlock)) {
       state.registers.rax = static_cast<std::uint64_t>(-kRestartNoInterrupt);
     }
-    snapshot->states_.push_back(std::move(state));
+    states_.push_back(std::move(state));
   }
+  return absl::OkStatus();
+}
 
-  const user_regs_struct& waiting = snapshot->states_[0].registers;
-  const bool listens = waiting.orig_rax == SYS_read || waiting.orig_rax == SYS_recvfrom;
-  int unread = 0;
-  if (!listens || static_cast<int>(waiting.rdi) != kConversation ||
-      ::ioctl(conversation, SIOCOUTQ, &unread) != 0 || unread != 0) {
-    return absl::AbortedError("it does not wait for a request");
-  }
-
-  ASSIGN_OR_RETURN(const std::string text, ReadLayout(pid));
+absl::Status Snapshot::ReplaceMemory(StoppedProcess& process, int conversation) {
+  ASSIGN_OR_RETURN(const std::string text, ReadLayout(process.pid()));
   ASSIGN_OR_RETURN(const std::vector<Mapping> mappings, ParseLayout(text));
-  ASSIGN_OR_RETURN(const std::vector<std::string> flags, ReadFlags(pid));
+  ASSIGN_OR_RETURN(const std::vector<std::string> flags, ReadFlags(process.pid()));
   if (flags.size() != mappings.size()) return Cannot("its layout changes while it stands still");
-  RETURN_IF_ERROR(snapshot->FindInstruction(process, mappings));
-  RETURN_IF_ERROR(snapshot->Choose(mappings, flags));
-  RETURN_IF_ERROR(snapshot->CopyMemory(process));
+  RETURN_IF_ERROR(FindInstruction(mappings));
+  RETURN_IF_ERROR(Choose(mappings, flags));
+  RETURN_IF_ERROR(CopyMemory(mappings));
   std::vector<const Imaged*> all;
-  for (const Imaged& imaged : snapshot->imaged_) all.push_back(&imaged);
-  RETURN_IF_ERROR(snapshot->MapImage(process, conversation, all));
-  for (const Range& range : snapshot->forgotten_) {
-    RETURN_IF_ERROR(
-        snapshot->Call(process, SYS_madvise, {range.start, range.size(), MADV_DONTNEED}, 0));
+  for (const Imaged& imaged : imaged_) all.push_back(&imaged);
+  RETURN_IF_ERROR(MapImage(process, conversation, all));
+  for (const Range& range : forgotten_) {
+    RETURN_IF_ERROR(Call(process, SYS_madvise, {range.start, range.size(), MADV_DONTNEED}, 0));
   }
-  ASSIGN_OR_RETURN(const std::int64_t end_of_heap,
-                   process.Inject(snapshot->instruction_, SYS_brk, {}));
-  snapshot->break_ = static_cast<std::uint64_t>(end_of_heap);
-  for (std::size_t i = 0; i < snapshot->threads_.size(); ++i) {
-    RETURN_IF_ERROR(process.Restore(snapshot->threads_[i], snapshot->states_[i]));
-  }
-  ASSIGN_OR_RETURN(snapshot->layout_, ReadLayout(pid));
-  ASSIGN_OR_RETURN(snapshot->mappings_, ParseLayout(snapshot->layout_));
-  // From one of the kernel's own mappings to the next: holes cost nothing.
-  bool joined = false;
-  for (const Mapping& mapping : snapshot->mappings_) {
-    if (joined && !mapping.special()) {
-      snapshot->spans_.back().end = mapping.range.end;
-    } else if (!mapping.special()) {
-      snapshot->spans_.push_back(mapping.range);
-    }
-    joined = !mapping.special();
-  }
-  ASSIGN_OR_RETURN(snapshot->descriptors_, ReadDescriptors(pid));
-  for (const auto& [number, descriptor] : snapshot->descriptors_) {
+  ASSIGN_OR_RETURN(const std::int64_t end_of_heap, process.Inject(instruction_, SYS_brk, {}));
+  break_ = static_cast<std::uint64_t>(end_of_heap);
+  return absl::OkStatus();
+}
+
+absl::Status Snapshot::CheckDescriptors(const std::map<int, Descriptor>& descriptors) {
+  for (const auto& [number, descriptor] : descriptors) {
+    if (number == kHeldAt) return Cannot("a descriptor that is not watched is open");
+    if (number <= STDERR_FILENO) continue;
     const std::string& target = descriptor.target;
-    const bool standard = number <= 2;
-    const bool file = target.starts_with('/');
-    if (!standard && !file) {
+    if (!target.starts_with('/')) {
       return Cannot(base::StrCat("descriptor ", number, " is ", target));
     }
     // Octal, as the kernel prints them.
     const std::size_t at = descriptor.info.find("flags:\t");
-    const unsigned long open_flags =
+    const unsigned long flags =
         at == std::string::npos ? O_RDWR : std::stoul(descriptor.info.substr(at + 7), nullptr, 8);
-    if (file && !standard && (open_flags & O_ACCMODE) != O_RDONLY) {
+    if ((flags & O_ACCMODE) != O_RDONLY) {
       return Cannot(base::StrCat("descriptor ", number, " can write to ", target));
     }
   }
-  return snapshot;
+  return absl::OkStatus();
 }
 
-absl::Status Snapshot::FindInstruction(const StoppedProcess& process,
-                                       const std::vector<Mapping>& mappings) {
+void Snapshot::FindSpans() {
+  spans_.clear();
+  writable_.clear();
+  // From one of the kernel's own mappings to the next: holes cost nothing.
+  bool joined = false;
+  std::uint64_t below = 0;
+  for (const Mapping& mapping : mappings_) {
+    if (!mapping.special() && (mapping.protection & PROT_WRITE) != 0) {
+      const bool stack = mapping.range.end == stack_.range.end;
+      const Range range{stack ? below : mapping.range.start, mapping.range.end};
+      if (!writable_.empty() && writable_.back().end == range.start) {
+        writable_.back().end = range.end;
+      } else {
+        writable_.push_back(range);
+      }
+    }
+    below = mapping.range.end;
+    if (joined && !mapping.special()) {
+      spans_.back().end = mapping.range.end;
+    } else if (!mapping.special()) {
+      spans_.push_back(mapping.range);
+    }
+    joined = !mapping.special();
+  }
+}
+
+absl::Status Snapshot::FindInstruction(const std::vector<Mapping>& mappings) {
   const auto vdso = std::ranges::find(mappings, "[vdso]", &Mapping::name);
   if (vdso == mappings.end()) return Cannot("it has unmapped the kernel's code");
   std::string theirs(vdso->range.size(), '\0');
-  if (::pread(memory_.get(), theirs.data(), theirs.size(),
-              static_cast<off_t>(vdso->range.start)) != static_cast<ssize_t>(theirs.size())) {
+  if (::pread(memory_.get(), theirs.data(), theirs.size(), static_cast<off_t>(vdso->range.start)) !=
+      static_cast<ssize_t>(theirs.size())) {
     return base::ErrnoStatus(errno, "reading the kernel's code");
   }
   const std::uint64_t own = ::getauxval(AT_SYSINFO_EHDR);
-  // NOLINTNEXTLINE(performance-no-int-to-ptr)
-  if (own == 0 || std::memcmp(reinterpret_cast<const char*>(own), theirs.data(), theirs.size())) {
+  const iovec ours = At(own, theirs.size());
+  if (own == 0 || std::memcmp(ours.iov_base, theirs.data(), theirs.size()) != 0) {
     return Cannot("it has changed the kernel's code");
   }
   const std::size_t at = theirs.find("\x0f\x05");
   if (at == std::string::npos) return absl::UnimplementedError("no system call in the vDSO");
-  static_cast<void>(process);
   instruction_ = vdso->range.start + at;
   return absl::OkStatus();
 }
@@ -240,8 +266,7 @@ absl::Status Snapshot::Choose(const std::vector<Mapping>& mappings,
   return absl::OkStatus();
 }
 
-absl::Status Snapshot::CopyMemory(const StoppedProcess& process) {
-  const pid_t pid = process.pid();
+absl::Status Snapshot::CopyMemory(const std::vector<Mapping>& mappings) {
   image_.reset(::memfd_create("snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!image_.valid()) return base::ErrnoStatus(errno, "memfd_create");
   if (::ftruncate(image_.get(), static_cast<off_t>(image_bytes_)) != 0) {
@@ -251,7 +276,8 @@ absl::Status Snapshot::CopyMemory(const StoppedProcess& process) {
       ::mmap(nullptr, image_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, image_.get(), 0);
   if (writable == MAP_FAILED) return base::ErrnoStatus(errno, "mapping a snapshot's image");
   const auto copy = [&](const Imaged& imaged, Range range) -> absl::Status {
-    char* const to = static_cast<char*>(writable) + imaged.offset + (range.start - imaged.range.start);
+    char* const to =
+        static_cast<char*>(writable) + imaged.offset + (range.start - imaged.range.start);
     for (std::uint64_t done = 0; done < range.size();) {
       const ssize_t got = ::pread(memory_.get(), to + done, range.size() - done,
                                   static_cast<off_t>(range.start + done));
@@ -263,17 +289,13 @@ absl::Status Snapshot::CopyMemory(const StoppedProcess& process) {
   };
   const PageScanner scanner(pagemap_.get());
   absl::Status status;
-  ASSIGN_OR_RETURN(const std::string text, ReadLayout(pid));
-  ASSIGN_OR_RETURN(const std::vector<Mapping> mappings, ParseLayout(text));
   for (const Imaged& imaged : imaged_) {
     const auto mapping = std::ranges::find(mappings, imaged.range, &Mapping::range);
-    if (mapping == mappings.end()) status = Cannot("its layout changes while it stands still");
     if (!status.ok()) break;
     if (!mapping->anonymous()) {
       // Its last page may lie behind the end of the file.
       for (Range page{imaged.range.start, imaged.range.start + kPageBytes};
-           page.start < imaged.range.end && status.ok();
-           page = {page.end, page.end + kPageBytes}) {
+           page.start < imaged.range.end && status.ok(); page = {page.end, page.end + kPageBytes}) {
         status = copy(imaged, page);
       }
       if (!status.ok()) status = Cannot(base::StrCat("memory behind the end of ", mapping->name));
@@ -290,8 +312,8 @@ absl::Status Snapshot::CopyMemory(const StoppedProcess& process) {
   for (const Range& range : stack_.pages) {
     const std::size_t at = stack_.bytes.size();
     stack_.bytes.resize(at + range.size());
-    if (::pread(memory_.get(), &stack_.bytes[at], range.size(),
-                static_cast<off_t>(range.start)) != static_cast<ssize_t>(range.size())) {
+    if (::pread(memory_.get(), &stack_.bytes[at], range.size(), static_cast<off_t>(range.start)) !=
+        static_cast<ssize_t>(range.size())) {
       return base::ErrnoStatus(errno, "copying the stack");
     }
   }
@@ -359,8 +381,7 @@ absl::StatusOr<int> Snapshot::SendImage(StoppedProcess& process, int conversatio
       Call(process, SYS_recvmsg, {kConversation, at, MSG_DONTWAIT | MSG_CMSG_CLOEXEC}, 1));
   int number = -1;
   const std::uint64_t data = place(&there.control) + CMSG_LEN(0);
-  if (::pread(memory_.get(), &number, sizeof(number), static_cast<off_t>(data)) !=
-      sizeof(number)) {
+  if (::pread(memory_.get(), &number, sizeof(number), static_cast<off_t>(data)) != sizeof(number)) {
     return base::ErrnoStatus(errno, "reading below the stack");
   }
   return number;
@@ -370,12 +391,12 @@ absl::Status Snapshot::MapImage(StoppedProcess& process, int conversation,
                                 const std::vector<const Imaged*>& which) {
   ASSIGN_OR_RETURN(const int number, SendImage(process, conversation));
   for (const Imaged* imaged : which) {
-    RETURN_IF_ERROR(Call(process, SYS_mmap,
-                         {imaged->range.start, imaged->range.size(),
-                          static_cast<std::uint64_t>(imaged->protection),
-                          MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
-                          static_cast<std::uint64_t>(number), imaged->offset},
-                         imaged->range.start));
+    RETURN_IF_ERROR(Call(
+        process, SYS_mmap,
+        {imaged->range.start, imaged->range.size(), static_cast<std::uint64_t>(imaged->protection),
+         MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, static_cast<std::uint64_t>(number),
+         imaged->offset},
+        imaged->range.start));
   }
   return Call(process, SYS_close, {static_cast<std::uint64_t>(number)}, 0);
 }
@@ -405,8 +426,8 @@ const Snapshot::Imaged* Snapshot::ImagedAt(std::uint64_t address) const {
   return address < after->range.end ? &*after : nullptr;
 }
 
-absl::Status Snapshot::Rewind(StoppedProcess& process, int conversation, bool descriptors_touched,
-                              bool learn, RewindReport* report) {
+absl::Status Snapshot::Rewind(StoppedProcess& process, int conversation,
+                              Supervisor::Touched touched, bool learn, RewindReport* report) {
   const pid_t pid = process.pid();
   Clock::time_point before = Clock::now();
   const auto lap = [&](std::chrono::nanoseconds* into) {
@@ -430,14 +451,33 @@ absl::Status Snapshot::Rewind(StoppedProcess& process, int conversation, bool de
     return Cannot("it has changed the kernel's code");
   }
   lap(&report->rest);
-  RETURN_IF_ERROR(Call(process, SYS_brk, {break_}, break_));
-  lap(&report->rest);
-  ASSIGN_OR_RETURN(const std::string layout, ReadLayout(pid));
-  if (layout != layout_) RETURN_IF_ERROR(RepairLayout(process, conversation, report));
-  lap(&report->layout);
-  RETURN_IF_ERROR(RestorePages(process, learn, report));
+  for (const Range& advised : touched.advised) {
+    for (const Mapping& mapping : mappings_) {
+      if (Common(advised, mapping.range).size() > 0) {
+        return Cannot("it advised the kernel on memory of the snapshot");
+      }
+    }
+  }
+  std::vector<Range> own;
+  if (!touched.layout) {
+    ASSIGN_OR_RETURN(own, OwnPages(false, report));
+    if (StackHasGrown(own)) {
+      if (learn) RETURN_IF_ERROR(AdoptStack(pid));
+      touched.layout = true;
+    }
+  }
+  if (touched.layout) {
+    before = Clock::now();
+    RETURN_IF_ERROR(Call(process, SYS_brk, {break_}, break_));
+    ASSIGN_OR_RETURN(const std::string layout, ReadLayout(pid));
+    if (layout != layout_) RETURN_IF_ERROR(RepairLayout(process, conversation, report));
+    lap(&report->layout);
+    ASSIGN_OR_RETURN(own, OwnPages(true, report));
+  }
+  if (learn) Learn(own);
+  RETURN_IF_ERROR(RestorePages(process, own, report));
   before = Clock::now();
-  if (descriptors_touched) {
+  if (touched.descriptors) {
     ASSIGN_OR_RETURN(const auto descriptors, ReadDescriptors(pid));
     if (descriptors != descriptors_) return Cannot("its descriptors are others");
   }
@@ -472,28 +512,28 @@ absl::Status Snapshot::RepairLayout(StoppedProcess& process, int conversation,
   std::vector<const Imaged*> lost;
   for (const Mapping& own : mappings_) {
     const auto same = std::ranges::find(found, own.range, &Mapping::range);
-    if (same != found.end() && same->SameBacking(own) && same->protection == own.protection) continue;
+    if (same != found.end() && same->SameBacking(own) && same->protection == own.protection)
+      continue;
     ++report->mappings_repaired;
-    const auto imaged_end = std::ranges::find_if(imaged_, [&](const Imaged& imaged) {
-      return Common(imaged.range, own.range).size() > 0;
-    });
+    const auto imaged_end = std::ranges::find_if(
+        imaged_, [&](const Imaged& imaged) { return Common(imaged.range, own.range).size() > 0; });
     if (imaged_end != imaged_.end()) {
       // Adjacent parts of the image are one mapping of the kernel's.
       for (const Imaged& imaged : imaged_) {
         if (Common(imaged.range, own.range).size() > 0) lost.push_back(&imaged);
       }
     } else if (own.anonymous() && own.name.empty()) {
-      RETURN_IF_ERROR(Call(process, SYS_mmap,
-                           {own.range.start, own.range.size(),
-                            static_cast<std::uint64_t>(own.protection),
-                            MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE | MAP_ANONYMOUS, ~0ULL},
-                           own.range.start));
+      RETURN_IF_ERROR(
+          Call(process, SYS_mmap,
+               {own.range.start, own.range.size(), static_cast<std::uint64_t>(own.protection),
+                MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE | MAP_ANONYMOUS, ~0ULL},
+               own.range.start));
     } else {
       // Pieces of it, perhaps with other permissions; or something else, which the comparison
       // below tells.
-      RETURN_IF_ERROR(Call(
-          process, SYS_mprotect,
-          {own.range.start, own.range.size(), static_cast<std::uint64_t>(own.protection)}, 0));
+      RETURN_IF_ERROR(
+          Call(process, SYS_mprotect,
+               {own.range.start, own.range.size(), static_cast<std::uint64_t>(own.protection)}, 0));
     }
   }
   if (!lost.empty()) RETURN_IF_ERROR(MapImage(process, conversation, lost));
@@ -502,40 +542,114 @@ absl::Status Snapshot::RepairLayout(StoppedProcess& process, int conversation,
   return absl::OkStatus();
 }
 
-absl::Status Snapshot::RestorePages(StoppedProcess& process, bool learn, RewindReport* report) {
+absl::StatusOr<std::vector<Range>> Snapshot::OwnPages(bool everywhere, RewindReport* report) const {
   const PageScanner scanner(pagemap_.get());
-  Clock::time_point before = Clock::now();
+  const Clock::time_point before = Clock::now();
   std::vector<Range> own;
-  for (const Range& span : spans_) RETURN_IF_ERROR(scanner.AnonymousPages(span, &own));
+  for (const Range& range : everywhere ? spans_ : writable_) {
+    RETURN_IF_ERROR(scanner.AnonymousPages(range, &own));
+  }
   report->scan += Clock::now() - before;
-  before = Clock::now();
-  if (learn) {
-    learned_.clear();
-    learned_here_.clear();
-    learned_there_.clear();
-    learned_pages_ = 0;
-    for (const Range& range : own) {
-      for (std::uint64_t at = range.start; at < range.end;) {
-        const Imaged* const imaged = ImagedAt(at);
-        if (imaged == nullptr || (imaged->protection & PROT_WRITE) == 0) {
-          at += kPageBytes;
-          continue;
-        }
-        const Range part = Common({at, range.end}, imaged->range);
-        const std::uint64_t offset = imaged->offset + (part.start - imaged->range.start);
-        learned_.push_back(part);
-        learned_here_.push_back({image_bytes_at_ + offset, part.size()});
-        learned_there_.push_back(At(part.start, part.size()));
-        learned_pages_ += part.size() / kPageBytes;
-        at = part.end;
+  return own;
+}
+
+bool Snapshot::StackHasGrown(const std::vector<Range>& own) const {
+  const auto stack = std::ranges::find(mappings_, stack_.range.end,
+                                       [](const Mapping& mapping) { return mapping.range.end; });
+  const std::uint64_t below = stack == mappings_.begin() ? 0 : std::prev(stack)->range.end;
+  return std::ranges::any_of(own, [&](const Range& range) {
+    return Common(range, {below, stack->range.start}).size() > 0;
+  });
+}
+
+absl::Status Snapshot::AdoptStack(pid_t pid) {
+  ASSIGN_OR_RETURN(const std::string layout, ReadLayout(pid));
+  ASSIGN_OR_RETURN(std::vector<Mapping> mappings, ParseLayout(layout));
+  const auto is_stack = [&](const Mapping& mapping) {
+    return mapping.range.end == stack_.range.end;
+  };
+  const auto grown = std::ranges::find_if(mappings, is_stack);
+  const auto known = std::ranges::find_if(mappings_, is_stack);
+  if (grown == mappings.end()) return absl::OkStatus();
+  const Range range = grown->range;
+  std::vector<Mapping> expected = mappings_;
+  expected[static_cast<std::size_t>(known - mappings_.begin())].range = range;
+  const bool only_the_stack =
+      std::ranges::equal(expected, mappings, [](const Mapping& a, const Mapping& b) {
+        return a.SameBacking(b) && a.protection == b.protection;
+      });
+  if (!only_the_stack) return absl::OkStatus();  // The rewind repairs it all.
+  layout_ = layout;
+  mappings_ = std::move(mappings);
+  stack_.range = range;
+  FindSpans();
+  return absl::OkStatus();
+}
+
+void Snapshot::Learn(const std::vector<Range>& own) {
+  StackCopy stack{.range = stack_.range, .pages = {}, .bytes = {}};
+  for (const Range& range : own) {
+    const Range part = Common(range, stack_.range);
+    if (part.size() == 0) continue;
+    stack.pages.push_back(part);
+    std::string bytes(part.size(), '\0');  // What was not there was zero.
+    std::uint64_t from = 0;
+    for (const Range& had : stack_.pages) {
+      const Range both = Common(part, had);
+      std::memcpy(&bytes[both.size() > 0 ? both.start - part.start : 0],
+                  stack_.bytes.data() + from + (both.size() > 0 ? both.start - had.start : 0),
+                  both.size());
+      from += had.size();
+    }
+    stack.bytes += bytes;
+  }
+  stack_ = std::move(stack);
+  learned_.clear();
+  learned_here_.clear();
+  learned_there_.clear();
+  learned_pages_ = 0;
+  for (const Range& range : own) {
+    for (std::uint64_t at = range.start; at < range.end;) {
+      const Imaged* const imaged = ImagedAt(at);
+      if (imaged == nullptr || (imaged->protection & PROT_WRITE) == 0) {
+        at += kPageBytes;
+        continue;
       }
+      const Range part = Common({at, range.end}, imaged->range);
+      const std::uint64_t offset = imaged->offset + (part.start - imaged->range.start);
+      learned_.push_back(part);
+      learned_here_.push_back({image_bytes_at_ + offset, part.size()});
+      learned_there_.push_back(At(part.start, part.size()));
+      learned_pages_ += part.size() / kPageBytes;
+      at = part.end;
     }
   }
+}
+
+absl::Status Snapshot::RestorePages(StoppedProcess& process, const std::vector<Range>& own,
+                                    RewindReport* report) {
+  const Clock::time_point before = Clock::now();
   // What is anonymous and was not at the snapshot shows again what is behind it.
   auto kept = learned_.begin();
+  Range dropped;
+  const auto flush = [&]() -> absl::Status {
+    if (dropped.size() == 0) return absl::OkStatus();
+    return Call(process, SYS_madvise, {dropped.start, dropped.size(), MADV_DONTNEED}, 0);
+  };
+  // A call in the process costs more than the pages between two ranges, which are written below.
   const auto drop = [&](Range range) -> absl::Status {
     report->pages_dropped += range.size() / kPageBytes;
-    return Call(process, SYS_madvise, {range.start, range.size(), MADV_DONTNEED}, 0);
+    const Imaged* const imaged = ImagedAt(range.start);
+    const bool near = dropped.size() > 0 && imaged != nullptr &&
+                      range.start - dropped.end <= kDropGapBytes &&
+                      ImagedAt(dropped.start) == imaged && ImagedAt(range.end - 1) == imaged;
+    if (near) {
+      dropped.end = range.end;
+      return absl::OkStatus();
+    }
+    RETURN_IF_ERROR(flush());
+    dropped = range;
+    return absl::OkStatus();
   };
   for (const Range& range : own) {
     std::uint64_t at = range.start;
@@ -553,6 +667,7 @@ absl::Status Snapshot::RestorePages(StoppedProcess& process, bool learn, RewindR
     for (const Range& page : stack_.pages) RETURN_IF_ERROR(keep(page));
     if (at < range.end) RETURN_IF_ERROR(drop({at, range.end}));
   }
+  RETURN_IF_ERROR(flush());
   RETURN_IF_ERROR(WriteVectors(process.pid(), learned_here_, learned_there_));
   RETURN_IF_ERROR(WriteStack(process));
   report->pages_written += learned_pages_ + stack_.bytes.size() / kPageBytes;

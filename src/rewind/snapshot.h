@@ -41,7 +41,7 @@ class Snapshot {
   Snapshot& operator=(const Snapshot&) = delete;
 
   // Puts the state back. With `learn` the pages found written count as part of the snapshot.
-  absl::Status Rewind(StoppedProcess& process, int conversation, bool descriptors_touched,
+  absl::Status Rewind(StoppedProcess& process, int conversation, Supervisor::Touched touched,
                       bool learn, RewindReport* report);
 
   std::uint64_t image_bytes() const { return image_bytes_; }
@@ -67,16 +67,29 @@ class Snapshot {
   };
 
   Snapshot() = default;
+  absl::Status SaveThreads(const StoppedProcess& process);
+  absl::Status ReplaceMemory(StoppedProcess& process, int conversation);
+  static absl::Status CheckDescriptors(const std::map<int, Descriptor>& descriptors);
   absl::Status Choose(const std::vector<Mapping>& mappings, const std::vector<std::string>& flags);
-  absl::Status CopyMemory(const StoppedProcess& process);
-  absl::Status FindInstruction(const StoppedProcess& process, const std::vector<Mapping>& mappings);
+  absl::Status CopyMemory(const std::vector<Mapping>& mappings);
+  absl::Status FindInstruction(const std::vector<Mapping>& mappings);
   absl::StatusOr<int> SendImage(StoppedProcess& process, int conversation);
   absl::Status MapImage(StoppedProcess& process, int conversation,
                         const std::vector<const Imaged*>& which);
   absl::Status Call(StoppedProcess& process, long call, std::array<std::uint64_t, 6> arguments,
                     std::uint64_t wanted);
   absl::Status RepairLayout(StoppedProcess& process, int conversation, RewindReport* report);
-  absl::Status RestorePages(StoppedProcess& process, bool learn, RewindReport* report);
+  // The pages that are the process's own: everywhere, or, when no permission can have changed,
+  // where it may write and below its stack.
+  absl::StatusOr<std::vector<Range>> OwnPages(bool everywhere, RewindReport* report) const;
+  bool StackHasGrown(const std::vector<Range>& own) const;
+  void FindSpans();
+  // Takes what `own` holds for part of the snapshot: a larger stack, and pages that are written
+  // back at every rewind from then on.
+  absl::Status AdoptStack(pid_t pid);
+  void Learn(const std::vector<Range>& own);
+  absl::Status RestorePages(StoppedProcess& process, const std::vector<Range>& own,
+                            RewindReport* report);
   absl::Status WriteStack(const StoppedProcess& process) const;
   static absl::StatusOr<std::map<int, Descriptor>> ReadDescriptors(pid_t pid);
   const Imaged* ImagedAt(std::uint64_t address) const;
@@ -89,10 +102,11 @@ class Snapshot {
   std::string layout_;
   std::vector<Mapping> mappings_;  // Of layout_, after the image took its places.
   std::vector<Range> spans_;       // What lies between the kernel's own mappings.
+  std::vector<Range> writable_;    // The mappings that it may write, and the hole below the stack.
   std::vector<Imaged> imaged_;     // In ascending order.
   std::vector<Range> forgotten_;   // Wiped on fork: random number generators of the C library.
   StackCopy stack_;
-  std::vector<Range> learned_;     // Pages that are written back at every rewind.
+  std::vector<Range> learned_;  // Pages that are written back at every rewind.
   std::vector<iovec> learned_here_, learned_there_;
   std::uint64_t learned_pages_ = 0;
   std::uint64_t instruction_ = 0;  // Of a system call, in the vDSO.

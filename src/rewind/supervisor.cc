@@ -24,6 +24,7 @@ namespace {
 
 constexpr std::chrono::seconds kStopTimeMax(1);
 constexpr unsigned kPidfdThread = O_EXCL;  // PIDFD_THREAD, since Linux 6.9.
+constexpr std::size_t kAdvisedMax = 10'000;
 constexpr std::size_t kExtendedBytesMax = 16 << 10;
 constexpr unsigned long kOptions = PTRACE_O_EXITKILL | PTRACE_O_TRACESECCOMP | PTRACE_O_TRACECLONE |
                                    PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC;
@@ -133,8 +134,8 @@ absl::StatusOr<std::unique_ptr<Supervisor>> Supervisor::Attach(pid_t pid) {
   std::unique_ptr<Supervisor> supervisor(new Supervisor(pid, std::move(main_thread)));
   std::promise<absl::Status> promise;
   auto attached = promise.get_future();
-  supervisor->tracer_ = std::jthread(
-      [self = supervisor.get(), promise = std::move(promise)]() mutable {
+  supervisor->tracer_ =
+      std::jthread([self = supervisor.get(), promise = std::move(promise)]() mutable {
         self->Trace(std::move(promise));
       });
   RETURN_IF_ERROR(attached.get());
@@ -188,6 +189,15 @@ int Supervisor::Note(pid_t thread, int status) {
       const bool read = Ptrace(PTRACE_GETREGS, thread, 0, &registers) == 0;
       const CallEffect effect = read ? EffectOf(registers) : CallEffect::kUnknown;
       if (effect == CallEffect::kDescriptors) descriptors_touched_ = true;
+      if (effect == CallEffect::kLayout) layout_touched_ = true;
+      if (effect == CallEffect::kAdvice) {
+        const std::lock_guard lock(mutex_);
+        if (advised_.size() < kAdvisedMax) {
+          advised_.push_back({registers.rdi, registers.rdi + registers.rsi});
+        } else if (suspicion_.empty()) {
+          suspicion_ = "advice on very many ranges of memory";
+        }
+      }
       if (effect == CallEffect::kUnknown) {
         Suspect(base::StrCat("system call ", static_cast<std::int64_t>(registers.orig_rax)));
       }
@@ -235,7 +245,7 @@ void Supervisor::DoWork() {
   if (!work) return;
   const pid_t main = pid_;
   if (!StopOthers()) {
-    work->done.set_value(absl::UnavailableError("a thread ended while it was stopped"));
+    work->done.set_value(absl::FailedPreconditionError("cannot be rewound: a thread has ended"));
     return;
   }
   Stopped stopped(*this);
@@ -247,8 +257,7 @@ void Supervisor::DoWork() {
 }
 
 bool Supervisor::StopOthers() {
-  for (std::size_t i = 0; i < threads_.size(); ++i) {
-    const pid_t thread = threads_[i];
+  for (const pid_t thread : std::vector(threads_)) {
     if (thread == pid_) continue;
     if (Ptrace(PTRACE_INTERRUPT, thread, 0, 0) != 0) return false;
     while (true) {
@@ -286,6 +295,12 @@ absl::Status Supervisor::WhileStopped(std::function<absl::Status(StoppedProcess&
     }
   }
   return done.get();
+}
+
+Supervisor::Touched Supervisor::TakeTouched() {
+  const std::lock_guard lock(mutex_);
+  return {descriptors_touched_.exchange(false), layout_touched_.exchange(false),
+          std::exchange(advised_, {})};
 }
 
 std::string Supervisor::Suspicion() const {

@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/unique_fd.h"
+#include "rewind/memory_map.h"
 
 namespace ncn::rewind {
 
@@ -60,8 +61,13 @@ class Supervisor {
   void Watch() { watching_ = true; }
   // The first such thing since Watch, for people; empty: none.
   std::string Suspicion() const;
-  // Whether descriptors may have changed since Watch, or since this was last asked.
-  bool DescriptorsTouched() { return descriptors_touched_.exchange(false); }
+  // What may have changed since Watch, or since this was last asked.
+  struct Touched {
+    bool descriptors = false;
+    bool layout = false;
+    std::vector<Range> advised;
+  };
+  Touched TakeTouched();
 
  private:
   class Stopped;
@@ -84,11 +90,13 @@ class Supervisor {
 
   const pid_t pid_;
   const base::UniqueFd main_thread_;  // A pidfd.
-  std::vector<pid_t> threads_;  // Of the tracing thread.
+  std::vector<pid_t> threads_;        // Of the tracing thread.
   std::atomic<bool> watching_ = false;
   std::atomic<bool> descriptors_touched_ = false;
+  std::atomic<bool> layout_touched_ = false;
   mutable std::mutex mutex_;
   std::string suspicion_;
+  std::vector<Range> advised_;
   std::unique_ptr<Work> work_;  // Waits for the main thread to stop.
   bool ended_ = false;
   std::jthread tracer_;

@@ -19,16 +19,17 @@
 namespace ncn::rewind {
 namespace {
 
-// Memory and mappings, which a rewind restores; clocks, waiting, identity, which keep nothing.
+// Waiting, clocks, identity, which keep nothing but in memory.
 constexpr std::array kUnwatched = {
-    SYS_mmap,           SYS_munmap,        SYS_mremap,       SYS_mprotect,
-    SYS_brk,            SYS_mincore,       SYS_futex,        SYS_sched_yield,
-    SYS_clock_gettime,  SYS_clock_getres,  SYS_gettimeofday, SYS_time,
-    SYS_getrandom,      SYS_nanosleep,     SYS_poll,         SYS_clock_nanosleep,
-    SYS_getpid,         SYS_gettid,        SYS_getppid,      SYS_getuid,
-    SYS_geteuid,        SYS_getgid,        SYS_getegid,      SYS_getcpu,
-    SYS_getrusage,      SYS_times,         SYS_sysinfo,      SYS_uname,
-    SYS_exit_group,     SYS_rt_sigprocmask,  // Masks are restored.
+    SYS_mincore,        SYS_futex,           SYS_sched_yield,
+    SYS_clock_gettime,  SYS_clock_getres,    SYS_gettimeofday,
+    SYS_time,           SYS_getrandom,       SYS_nanosleep,
+    SYS_poll,           SYS_clock_nanosleep, SYS_getpid,
+    SYS_gettid,         SYS_getppid,         SYS_getuid,
+    SYS_geteuid,        SYS_getgid,          SYS_getegid,
+    SYS_getcpu,         SYS_getrusage,       SYS_times,
+    SYS_sysinfo,        SYS_uname,           SYS_exit_group,
+    SYS_rt_sigprocmask,  // Masks are restored.
     SYS_rt_sigpending,  SYS_restart_syscall, SYS_sched_getaffinity,
     SYS_seccomp,  // The sandbox's own filter, put on after this one, ends who calls it later.
 };
@@ -50,22 +51,23 @@ absl::StatusOr<std::string> CompileWatchFilter() {
       seccomp_init(SCMP_ACT_TRACE(0)));
   if (!filter) return absl::ResourceExhaustedError("filter of watched calls: no memory");
   scmp_filter_ctx context = filter.get();
-  RETURN_IF_ERROR(
-      Checked(seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS),
-              "architecture"));
-  RETURN_IF_ERROR(
-      Checked(seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2), "binary tree"));
+  RETURN_IF_ERROR(Checked(seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS),
+                          "architecture"));
+  RETURN_IF_ERROR(Checked(seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2), "binary tree"));
   for (const long call : kUnwatched) {
     RETURN_IF_ERROR(Checked(
         seccomp_rule_add_exact(context, SCMP_ACT_ALLOW, static_cast<int>(call), 0), "a call"));
   }
   // The kernel reads an int of these arguments.
   constexpr std::uint64_t kInt = 0xffffffff;
-  for (const long call : kConversing) {
-    RETURN_IF_ERROR(
-        Checked(seccomp_rule_add_exact(context, SCMP_ACT_ALLOW, static_cast<int>(call), 1,
-                                       SCMP_A0(SCMP_CMP_MASKED_EQ, kInt, kConversation)),
-                "conversation"));
+  for (const int descriptor : {kConversation, kHeldAt}) {
+    for (const long call : kConversing) {
+      RETURN_IF_ERROR(
+          Checked(seccomp_rule_add_exact(
+                      context, SCMP_ACT_ALLOW, static_cast<int>(call), 1,
+                      SCMP_A0(SCMP_CMP_MASKED_EQ, kInt, static_cast<std::uint64_t>(descriptor))),
+                  "conversation"));
+    }
   }
   for (const int advice : kForgetting) {
     RETURN_IF_ERROR(Checked(
@@ -115,6 +117,14 @@ CallEffect EffectOf(const user_regs_struct& registers) {
     case SYS_capget:
     case SYS_getrlimit:
       return CallEffect::kNothing;
+    case SYS_mmap:
+    case SYS_munmap:
+    case SYS_mremap:
+    case SYS_mprotect:
+    case SYS_brk:
+      return CallEffect::kLayout;
+    case SYS_madvise:
+      return CallEffect::kAdvice;
     case SYS_open:
       return opens(registers.rsi);
     case SYS_openat:

@@ -163,6 +163,7 @@ void VisitRequest(Io& io, Request& request) {
     i.Enum(rule.access, LandlockAccess::kExecute, LandlockAccess::kDevice);
   });
   io.Flag(request.makes_sandboxes);
+  io.Flag(request.watched);
   io.Flag(request.has_stdin);
   io.Number(request.cgroups);
   io.Number(request.inherited);

@@ -18,11 +18,11 @@ namespace ncn::sandbox {
 inline constexpr std::size_t kMessageBytesMax = 128 << 10;
 inline constexpr std::size_t kPathBytesMax = 4095;
 inline constexpr std::size_t kCgroupsMax = 4;
-// Descriptors that come with a LaunchRequest: these, then standard input if there is one, the
-// members of its control groups, and what the command inherits.
+// Descriptors that come with a LaunchRequest: these, then a second filter and standard
+// input if there are, the members of its control groups, and what the command inherits.
 inline constexpr std::size_t kStdoutFd = 0, kStderrFd = 1, kSeccompFd = 2, kFixedFds = 3;
 inline constexpr std::size_t kInheritedMax = 2;
-inline constexpr std::size_t kFdsMax = kFixedFds + 1 + kCgroupsMax + kInheritedMax;
+inline constexpr std::size_t kFdsMax = kFixedFds + 2 + kCgroupsMax + kInheritedMax;
 // The number of the first descriptor that a zygote inherits.
 inline constexpr int kInheritedFd = 5;
 
@@ -105,6 +105,7 @@ struct LaunchRequest {
   // What runs makes sandboxes of its own, as a zygote does: /proc can be written to, no Landlock,
   // which would forbid mounting, and no listener, since only one of stacked filters may have one.
   bool makes_sandboxes = false;
+  bool watched = false;        // A second filter comes along, behind the fixed descriptors.
   bool has_stdin = false;      // Otherwise /dev/null.
   std::uint8_t cgroups = 0;    // How many lists of members come along.
   std::uint8_t inherited = 0;  // How many descriptors go to the command, from kInheritedFd on.

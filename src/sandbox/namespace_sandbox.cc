@@ -151,6 +151,11 @@ absl::Status NamespaceSandbox::Prepare(const SandboxPolicy& policy, const Sandbo
   handles.stdout_pipe = std::move(output.read);
   handles.stderr_pipe = std::move(errors.read);
   std::vector<int> fds = {output.write.get(), errors.write.get(), filter};
+  handles.request.watched = !command.watch_filter.empty();
+  if (handles.request.watched) {
+    ASSIGN_OR_RETURN(const int watch, FilterFile({command.watch_filter, "watch"}));
+    fds.push_back(watch);
+  }
   handles.request.has_stdin = command.stdin_fd >= 0;
   if (handles.request.has_stdin) fds.push_back(command.stdin_fd);
   if (handles.cgroup != nullptr) {

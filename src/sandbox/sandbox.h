@@ -39,8 +39,11 @@ struct SandboxCommand {
 
   std::vector<std::string> argv;         // argv[0] is the program's absolute path.
   std::vector<std::string> environment;  // "NAME=value"; exactly this, nothing is inherited.
-  int stdin_fd = -1;                     // Lent until Start returns; -1: /dev/null.
-  std::vector<int> inherited;            // Lent the same; for zygotes.
+  // A second seccomp filter, an array of struct sock_filter, for a tracer that attaches while the
+  // process is held. The policy's own decides first. Empty: none.
+  std::string watch_filter;
+  int stdin_fd = -1;           // Lent until Start returns; -1: /dev/null.
+  std::vector<int> inherited;  // Lent the same; for zygotes.
   std::vector<InputFile> files;
   std::vector<OutputFile> collect;
   // A wall-clock limit for this run, where it is tighter than the policy's. 0: the policy's alone.

@@ -116,7 +116,8 @@ Orders AwaitOrders(int control) {
   if (!message.ok()) ::_exit(kSetupFailed);
   absl::StatusOr<LaunchRequest> request = DecodeLaunchRequest(message->bytes);
   std::vector<base::UniqueFd>& fds = message->fds;
-  if (!request.ok() || fds.size() != kFixedFds + (request->has_stdin ? 1 : 0) + request->cgroups +
+  if (!request.ok() || fds.size() != kFixedFds + (request->watched ? 1 : 0) +
+                                         (request->has_stdin ? 1 : 0) + request->cgroups +
                                          request->inherited) {
     ::_exit(kSetupFailed);
   }
@@ -126,6 +127,10 @@ Orders AwaitOrders(int control) {
   orders.output = std::move(fds[kStdoutFd]);
   orders.errors = std::move(fds[kStderrFd]);
   auto next = fds.begin() + kFixedFds;
+  if (request->watched) {
+    orders.watch = ReadFilter((next++)->get());
+    if (orders.watch.empty()) ::_exit(kSetupFailed);
+  }
   if (request->has_stdin) orders.input = std::move(*next++);
   for (int i = 0; i < request->cgroups; ++i) orders.cgroups.push_back(std::move(*next++));
   for (int i = 0; i < request->inherited; ++i) orders.inherited.push_back(std::move(*next++));
@@ -178,6 +183,7 @@ int PutOnLastLayers(const Orders& orders, int work_folder, SetupJournal& journal
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   if (!journal.Begin(SetupStep::kRlimits) || !SetRlimits(request, journal) ||
       !journal.Begin(SetupStep::kSeccomp) ||
+      (request.watched && !InstallSeccomp(orders.watch, nullptr, journal)) ||
       !InstallSeccomp(orders.bpf, request.makes_sandboxes ? nullptr : &listener, journal)) {
     GiveUp(journal);
   }

@@ -20,7 +20,8 @@ inline constexpr int kSetupFailed = 125;     // Exit status.
 // What the node wants to be made.
 struct Orders {
   LaunchRequest request;
-  std::string bpf;       // The seccomp filter.
+  std::string bpf;       // The seccomp filter,
+  std::string watch;     // and a second one, or none.
   base::UniqueFd input;  // None: /dev/null.
   base::UniqueFd output;
   base::UniqueFd errors;

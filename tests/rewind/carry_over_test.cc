@@ -68,7 +68,8 @@ TEST_P(CarryOverTest, DoesNotPassARewind) {
 INSTANTIATE_TEST_SUITE_P(Ways, CarryOverTest, testing::Range<std::size_t>(0, Ways().size()),
                          [](const auto& info) {
                            std::string name = Ways()[info.param].name;
-                           std::erase_if(name, [](char c) { return c == '\'' || c == ',' || c == '-'; });
+                           std::erase_if(name,
+                                         [](char c) { return c == '\'' || c == ',' || c == '-'; });
                            std::replace(name.begin(), name.end(), ' ', '_');
                            return name;
                          });

@@ -26,7 +26,9 @@ namespace {
       ::read(kConversation, &question, sizeof(question)) != sizeof(question)) {
     ::_exit(1);
   }
+  ::dup2(1, kHeldAt);  // Nothing that stays open gets this number.
   if (prepare != nullptr) prepare();
+  ::close(kHeldAt);
   std::uint8_t byte = 0;
   while (::write(kConversation, &byte, 1) == 1 &&
          ::read(kConversation, &question, sizeof(question)) == sizeof(question)) {

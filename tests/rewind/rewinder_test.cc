@@ -68,8 +68,8 @@ TEST(RewinderTest, ReportsWhatItDid) {
   EXPECT_GE(report->pages_dropped, 100);
 }
 
-// Everything that one can see of the memory of a process from outside: a line for each mapping, then
-// one for the pages that are its own.
+// Everything that one can see of the memory of a process from outside: a line for each mapping,
+// then one for the pages that are its own.
 std::vector<std::string> Everything(pid_t pid) {
   const std::string layout = *ReadLayout(pid);
   std::vector<std::string> all;
@@ -82,8 +82,8 @@ std::vector<std::string> Everything(pid_t pid) {
   for (const Mapping& mapping : mappings) {
     if (mapping.special()) continue;
     std::string bytes(mapping.range.size(), '\0');
-    const ssize_t got = ::pread(memory.get(), bytes.data(), bytes.size(),
-                                static_cast<off_t>(mapping.range.start));
+    const ssize_t got =
+        ::pread(memory.get(), bytes.data(), bytes.size(), static_cast<off_t>(mapping.range.start));
     bytes.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
     all.push_back(base::StrCat(mapping.range.start, "-", mapping.range.end, " ", mapping.protection,
                                " ", mapping.name, " ", std::hash<std::string>()(bytes)));

@@ -56,8 +56,8 @@ void MakeArea() {
 }
 void MakeFileArea() {
   const int program = ::open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-  file_area = static_cast<unsigned char*>(
-      ::mmap(nullptr, 16 * kPage, PROT_READ, MAP_PRIVATE, program, 0));
+  file_area =
+      static_cast<unsigned char*>(::mmap(nullptr, 16 * kPage, PROT_READ, MAP_PRIVATE, program, 0));
   ::close(program);
 }
 void OpenFile() { file = ::open("/proc/self/exe", O_RDONLY); }
@@ -103,7 +103,8 @@ void fill_stack_below() {
 
 const std::vector<Way>& Ways() {
   static const std::vector<Way> ways = {
-      {"a global variable", nullptr, [] { data_word = kSecret; }, [] { return data_word == kSecret; }},
+      {"a global variable", nullptr, [] { data_word = kSecret; },
+       [] { return data_word == kSecret; }},
       {"a zeroed variable", nullptr, [] { zeroed_word = kSecret; },
        [] { return zeroed_word == kSecret; }},
       {"a thread's own variable", nullptr, [] { thread_word = kSecret; },
@@ -176,8 +177,8 @@ const std::vector<Way>& Ways() {
        [] { return constant_word == kSecret; }},
       {"code", nullptr,
        [] {
-         auto* const page = reinterpret_cast<unsigned char*>(PageOf(
-             reinterpret_cast<const void*>(&std::strtoull)));
+         auto* const page = reinterpret_cast<unsigned char*>(
+             PageOf(reinterpret_cast<const void*>(&std::strtoull)));
          ::mprotect(page, kPage, PROT_READ | PROT_WRITE | PROT_EXEC);
          const_cast<volatile unsigned char&>(page[kPage - 1]) = 77;
          ::mprotect(page, kPage, PROT_READ | PROT_EXEC);
@@ -201,8 +202,7 @@ const std::vector<Way>& Ways() {
          MakeArea();
          ::madvise(area, 64 * kPage, MADV_DONTNEED);
        },
-       [] { area[20 * kPage] = 0; },
-       [] { return Anonymous(area + 20 * kPage); }},
+       [] { area[20 * kPage] = 0; }, [] { return Anonymous(area + 20 * kPage); }},
       {"the end of the heap", [] { heap_end = static_cast<char*>(::sbrk(0)); },
        [] { ::sbrk(64 * kPage); }, [] { return ::sbrk(0) > heap_end; }},
       {"advice on memory", MakeArea, [] { ::madvise(area, 64 * kPage, MADV_DONTFORK); },
@@ -233,10 +233,7 @@ const std::vector<Way>& Ways() {
          asm volatile("fnstcw %0" : "=m"(word));
          return word == 0x0f7f;
        }},
-      {"a register of MMX", nullptr,
-       [] {
-         asm volatile("movq %0, %%mm5" ::"m"(kSecret));
-       },
+      {"a register of MMX", nullptr, [] { asm volatile("movq %0, %%mm5" ::"m"(kSecret)); },
        [] {
          std::uint64_t word = 0;
          asm volatile("movq %%mm5, %0\n\temms" : "=m"(word));
@@ -306,11 +303,13 @@ const std::vector<Way>& Ways() {
        [] { return ::fcntl(77, F_GETFD) == 0; }},
       {"an open file", nullptr, [] { ::open("/proc/self/exe", O_RDONLY); },
        [] { return ::fcntl(3, F_GETFD) == 0; }},
-      {"a closed file", OpenFile, [] { ::close(file); }, [] { return ::fcntl(file, F_GETFD) != 0; }},
+      {"a closed file", OpenFile, [] { ::close(file); },
+       [] { return ::fcntl(file, F_GETFD) != 0; }},
       {"another file at the same number", OpenFile,
        [] {
-         ::close(file);
-         ::open("/etc/passwd", O_RDONLY);
+         const int other = ::open("/etc/passwd", O_RDONLY);
+         ::dup2(other, file);
+         ::close(other);
        },
        [] {
          char byte = 0;
@@ -331,7 +330,9 @@ const std::vector<Way>& Ways() {
       {"a lock", OpenFile, [] { ::flock(file, LOCK_EX); },
        [] {
          const int again = ::open("/proc/self/exe", O_RDONLY);
-         return ::flock(again, LOCK_EX | LOCK_NB) != 0;
+         const bool locked = ::flock(again, LOCK_EX | LOCK_NB) != 0;
+         ::close(again);
+         return locked;
        }},
       {"the conversation's flags", nullptr, [] { ::fcntl(0, F_SETFD, FD_CLOEXEC); },
        [] { return ::fcntl(0, F_GETFD) == FD_CLOEXEC; }},
@@ -360,7 +361,8 @@ const std::vector<Way>& Ways() {
          std::uint64_t value = 0;
          return ::read(3, &value, sizeof(value)) == sizeof(value) && value == 7;
        }},
-      {"an epoll set", nullptr, [] { ::epoll_create1(0); }, [] { return ::fcntl(3, F_GETFD) == 0; }},
+      {"an epoll set", nullptr, [] { ::epoll_create1(0); },
+       [] { return ::fcntl(3, F_GETFD) == 0; }},
       {"a memory file", nullptr, [] { ::memfd_create("s", 0); },
        [] { return ::fcntl(3, F_GETFD) == 0; }},
       {"a socket pair", nullptr,
@@ -456,8 +458,7 @@ const std::vector<Way>& Ways() {
          ::getrlimit(RLIMIT_CORE, &limit);
          return limit.rlim_cur == 77;
        }},
-      {"the list of robust locks", nullptr,
-       [] { ::syscall(SYS_set_robust_list, spare_stack, 24); },
+      {"the list of robust locks", nullptr, [] { ::syscall(SYS_set_robust_list, spare_stack, 24); },
        [] {
          void* head = nullptr;
          std::size_t size = 0;

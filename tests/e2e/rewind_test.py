@@ -1,0 +1,97 @@
+"""Level "rewind": one process answers request after request and remembers none of them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from conftest import Network, write_scripted_model
+from ready_test import REMEMBERS, answer
+
+# Each request leaves something wherever a script can, and tells what it finds.
+LEAVES = """
+import builtins, gc, json, os, random, re, sys, types
+from ncn_executor import Executor, Response, main
+
+class Leaves(Executor):
+    def load(self, model_path, context):
+        self._born = os.urandom(8).hex()
+        self._seen = 0
+
+    def run(self, request):
+        secret = "left" + "behind"
+        found = {
+            "attribute": self._seen > 0,
+            "class": hasattr(Leaves, secret),
+            "module": hasattr(sys, secret),
+            "modules": secret in sys.modules,
+            "environment": secret in os.environ,
+            "builtins": hasattr(builtins, secret),
+            "default": Leaves.run.__kwdefaults__ is not None,
+            "regular expressions": any(secret in key for key in re._cache),
+            "uncollected": any(isinstance(o, types.SimpleNamespace) for o in gc.get_objects()),
+            "argument list": secret in sys.argv,
+            "path": secret in sys.path,
+            "recursion limit": sys.getrecursionlimit() == 7777,
+            "interval": sys.getswitchinterval() > 5,
+        }
+        self._seen += 1
+        setattr(Leaves, secret, 1)
+        setattr(sys, secret, 1)
+        sys.modules[secret] = types.ModuleType(secret)
+        os.environ[secret] = "1"
+        setattr(builtins, secret, 1)
+        Leaves.run.__kwdefaults__ = {"request": None}
+        re.compile(secret)
+        self._cycle = types.SimpleNamespace(back=self)
+        sys.argv.append(secret)
+        sys.path.append(secret)
+        sys.setrecursionlimit(7777)
+        sys.setswitchinterval(7)
+        word = {"born": self._born, "found": [k for k, v in found.items() if v],
+                "random": random.random()}
+        return Response(json.dumps(word).encode(), "text/plain")
+
+if __name__ == "__main__":
+    main(Leaves)
+"""
+
+
+def test_one_process_answers_and_remembers_nothing(
+    start_network: Callable[..., Network], tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    write_scripted_model(models, "leaves", LEAVES)
+    network = start_network(models, "--isolation", "rewind")
+    words = [json.loads(answer(network, "leaves")) for _ in range(12)]
+    assert [word["found"] for word in words] == [[]] * 12
+    assert len({word["born"] for word in words}) < 12, "no process answered twice"
+    assert (
+        len({word["random"] for word in words}) == 12
+    ), "requests draw the same numbers"
+    result = network.infer("leaves", b"hello")
+    assert "isolation rewind" in result.stdout + result.stderr
+
+
+def test_what_it_leaves_is_found_in_a_process_that_is_shared(
+    start_network: Callable[..., Network], tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    write_scripted_model(models, "leaves", LEAVES)
+    network = start_network(models, "--isolation", "tenant")
+    key = tmp_path / "client.key"
+    key.write_text("11" * 32 + "\n", encoding="utf-8")
+    key.chmod(0o600)
+    words = [answer(network, "leaves", "--pay-with", key) for _ in range(6)]
+    found = [json.loads(word)["found"] for word in words]
+    assert max(len(names) for names in found) == 13, found
+
+
+def test_what_cannot_be_undone_ends_the_process(
+    start_network: Callable[..., Network], tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    write_scripted_model(models, "remembers", REMEMBERS)
+    network = start_network(models, "--isolation", "rewind")
+    for _ in range(4):
+        assert answer(network, "remembers") == "1 1 1"
+    assert "what cannot be undone: system call" in network.log()
