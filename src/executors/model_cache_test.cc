@@ -19,7 +19,8 @@ using std::chrono::seconds;
 using Made = absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>>;
 
 struct Counts {
-  std::atomic<int> made = 0, alive = 0;
+  std::atomic<int> made = 0, alive = 0, rewound = 0;
+  std::atomic<bool> can_rewind = true;
 };
 
 class FakeChild final : public ReadyChild {
@@ -40,6 +41,11 @@ class FakeChild final : public ReadyChild {
   int pid() const override { return ::getpid(); }
   std::uint32_t answered() const override { return answered_; }
   base::SteadyTime ready_since() const override { return {}; }
+  std::chrono::microseconds cpu_time() const override { return {}; }
+  absl::Status Rewind() override {
+    ++counts_.rewound;
+    return counts_.can_rewind ? absl::OkStatus() : absl::FailedPreconditionError("a thread");
+  }
   sandbox::ResourceUsage UsageOfAnswer() const override { return {}; }
   std::vector<std::string> layers() const override { return {}; }
   std::vector<std::string> missing() const override { return {}; }
@@ -399,6 +405,41 @@ TEST_F(ModelCacheTest, HowAnOldVersionFailedSaysNothingOfTheNewOne) {
   cache.Preload(Good("m", "2"));
   go = true;
   cache.Return(Take(Borrow(cache, Good("m", "2"))), Good("m", "2"));
+}
+
+TEST_F(ModelCacheTest, ARewoundChildServesAnybody) {
+  ModelCache cache({}, clock_);
+  std::set<int> seen;
+  for (int i = 0; i < 50; ++i) {
+    auto child = Take(Borrow(cache, Good("m"), i % 2 == 0 ? "alice" : ""));
+    seen.insert(NumberOf(*child));
+    cache.ReturnToRewind(std::move(child), Good("m"));
+    EXPECT_TRUE(Eventually([&] { return counts_.rewound == i + 1; }));
+  }
+  EXPECT_LT(seen.size(), 25);
+}
+
+TEST_F(ModelCacheTest, AChildThatCannotBeRewoundIsReplaced) {
+  counts_.can_rewind = false;
+  ModelCache cache({}, clock_);
+  std::set<int> seen;
+  for (int i = 0; i < 10; ++i) {
+    auto child = Take(Borrow(cache, Good("m")));
+    EXPECT_TRUE(seen.insert(NumberOf(*child)).second);
+    cache.ReturnToRewind(std::move(child), Good("m"));
+  }
+}
+
+TEST_F(ModelCacheTest, AChildOfAnOldVersionIsNotRewound) {
+  ModelCache cache({}, clock_);
+  auto child = Take(Borrow(cache, Good("m", "1")));
+  const int number = NumberOf(*child);
+  cache.Preload(Good("m", "2"));
+  cache.ReturnToRewind(std::move(child), Good("m", "1"));
+  auto next = Take(Borrow(cache, Good("m", "2")));
+  EXPECT_NE(NumberOf(*next), number);
+  EXPECT_EQ(counts_.rewound, 0);
+  cache.Return(std::move(next), Good("m", "2"));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <stop_token>
 #include <string>
@@ -51,6 +52,7 @@ class ReadyChild {
   virtual int pid() const = 0;
   virtual std::uint32_t answered() const = 0;  // Requests so far.
   virtual base::SteadyTime ready_since() const = 0;
+  virtual std::chrono::microseconds cpu_time() const = 0;    // Since its start, to the last answer.
   virtual sandbox::ResourceUsage UsageOfAnswer() const = 0;  // Of the last one.
   virtual std::vector<std::string> layers() const = 0;
   virtual std::vector<std::string> missing() const = 0;

@@ -19,6 +19,8 @@ namespace {
 
 constexpr int kZygoteTries = 10;
 constexpr std::chrono::milliseconds kZygotePause(50);
+// The kernel counts the processor time of a child's whole life against its limit.
+constexpr int kCpuShareOfReuse = 10;
 constexpr int kAttemptsMax = 3;  // Of one request, when sandboxes are lost under it.
 
 }  // namespace
@@ -225,6 +227,7 @@ Outcome ReadyScriptRunner::Ask(std::unique_ptr<ReadyChild> child, const ScriptTa
   const bool first = child->answered() == 1;
   const auto give_back = [&] {
     const bool again = (level == Isolation::kTenant || level == Isolation::kRewind) &&
+                       child->cpu_time() < options_.limits.cpu_time / kCpuShareOfReuse &&
                        child->usable() && child->answered() < options_.reuse_requests_max &&
                        clock_.SteadyNow() - child->ready_since() < options_.reuse_time_max;
     if (again && level == Isolation::kRewind) {

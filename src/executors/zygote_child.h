@@ -49,6 +49,7 @@ class ZygoteChild final : public ReadyChild {
   int pid() const override { return process_->pid(); }
   std::uint32_t answered() const override { return answered_; }
   base::SteadyTime ready_since() const override { return ready_since_; }
+  std::chrono::microseconds cpu_time() const override { return cpu_time_; }
   sandbox::ResourceUsage UsageOfAnswer() const override { return usage_; }
   std::vector<std::string> layers() const override { return process_->layers(); }
   std::vector<std::string> missing() const override { return process_->missing(); }

@@ -1,4 +1,4 @@
-"""Level "rewind": one process answers request after request and remembers none of them."""
+"""Level "rewind": one process answers request after request, remembering none."""
 
 import json
 from collections.abc import Callable
@@ -11,6 +11,9 @@ from ready_test import REMEMBERS, answer
 LEAVES = """
 import builtins, gc, json, os, random, re, sys, types
 from ncn_executor import Executor, Response, main
+
+class Cycle:
+    pass
 
 class Leaves(Executor):
     def load(self, model_path, context):
@@ -28,7 +31,7 @@ class Leaves(Executor):
             "builtins": hasattr(builtins, secret),
             "default": Leaves.run.__kwdefaults__ is not None,
             "regular expressions": any(secret in key for key in re._cache),
-            "uncollected": any(isinstance(o, types.SimpleNamespace) for o in gc.get_objects()),
+            "uncollected": any(type(o) is Cycle for o in gc.get_objects()),
             "argument list": secret in sys.argv,
             "path": secret in sys.path,
             "recursion limit": sys.getrecursionlimit() == 7777,
@@ -42,7 +45,8 @@ class Leaves(Executor):
         setattr(builtins, secret, 1)
         Leaves.run.__kwdefaults__ = {"request": None}
         re.compile(secret)
-        self._cycle = types.SimpleNamespace(back=self)
+        cycle = Cycle()
+        cycle.self = cycle
         sys.argv.append(secret)
         sys.path.append(secret)
         sys.setrecursionlimit(7777)

@@ -1,0 +1,160 @@
+#!/usr/bin/python3
+"""Level "rewind" beside a worker that is never reset.
+
+Prints answers, throughput, and where the time of a reset goes, as JSON. Both are ready sandboxes of one product; level "tenant" serves request after request in one process
+and resets nothing. Single requests take turns, so that what the machine does else falls on both.
+"""
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from ready import Bench
+
+ROOT = Path(__file__).resolve().parents[1]
+BENCHMARK = ROOT / "build/release/benchmarks/ready_benchmark"
+REWOUND = re.compile(
+    r"rewound: (\d+) pages written, (\d+) dropped, (\d+) mappings repaired; "
+    r"us: stop (\d+), layout (\d+), scan (\d+), write (\d+), rest (\d+)"
+)
+STEPS = ("stop", "layout", "scan", "write", "rest")
+MODELS = ("mlp_onnx", "mlp", "resnet18_onnx", "resnet18", "gpt")
+
+
+class RewindBench(Bench):
+    """Knows where models and inputs are."""
+
+    def measure(self, name: str) -> dict[str, Any]:
+        """One model's figures."""
+        given = self._index[name][0]
+        return measure(self._data / "models", name, given, self._options.runs)
+
+
+class Worker:
+    """One model, ready at one level, that answers line by line."""
+
+    def __init__(self, models: Path, model: str, level: str) -> None:
+        self._log = tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen(
+            [BENCHMARK, "--models", models, "--model", model, "--level", level],
+            env={**os.environ, "COMPUTE_NODE_LOG": "debug"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+        )
+        assert self._process.stdin and self._process.stdout
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        if self._stdout.readline() != "ready\n":
+            raise RuntimeError(f"{model} does not become ready")
+
+    def ask(self, *words: str | Path | float) -> dict[str, Any]:
+        """What it answers to one line."""
+        print(*words, file=self._stdin, flush=True)
+        answer: dict[str, Any] = json.loads(self._stdout.readline())
+        return answer
+
+    def end(self) -> str:
+        """Ends it; its log."""
+        self._stdin.close()
+        self._process.wait()
+        self._log.seek(0)
+        return self._log.read()
+
+
+def quantile(values: list[float], share: float) -> float:
+    return sorted(values)[int(share * (len(values) - 1))]
+
+
+def resets(log: str) -> dict[str, Any]:
+    """The steps of the resets in a log, after the first few, which still learn."""
+    found = [[int(word) for word in match] for match in REWOUND.findall(log)][5:]
+    if not found:
+        return {"count": 0}
+    columns = [statistics.median(column) for column in zip(*found)]
+    totals = [sum(row[3:]) / 1000 for row in found]
+    return {
+        "count": len(found),
+        "ms_p50": round(statistics.median(totals), 3),
+        "ms_p95": round(quantile(totals, 0.95), 3),
+        "pages_written": columns[0],
+        "pages_dropped": columns[1],
+        "us": dict(zip(STEPS, columns[3:])),
+    }
+
+
+def measure(
+    models: Path, model: str, given: dict[str, str], runs: int
+) -> dict[str, Any]:
+    """One model's figures."""
+    file, kind = models.parent / "inputs" / given["file"], given["content_type"]
+    workers = {level: Worker(models, model, level) for level in ("tenant", "rewind")}
+    taken: dict[str, list[float]] = {level: [] for level in workers}
+    answers, failed = set(), 0
+    for run in range(runs + 10):
+        for level, worker in workers.items():
+            answer = worker.ask("run", file, kind)
+            time.sleep(0.02)  # A reset is off the critical path: let it be.
+            failed += not answer["ok"]
+            answers.add(answer.get("sha256"))
+            if run >= 10:
+                taken[level].append(answer["ms"])
+    saturated: dict[str, list[dict[str, Any]]] = {level: [] for level in workers}
+    for _ in range(4):
+        for level, worker in workers.items():
+            saturated[level].append(
+                worker.ask("saturate", file, kind, 2.0, os.cpu_count() or 1)
+            )
+    logs = {level: worker.end() for level, worker in workers.items()}
+    rate = {
+        level: statistics.median(turn["requests_per_s"] for turn in turns[1:])
+        for level, turns in saturated.items()
+    }
+    cpu = statistics.median(
+        turn["cpu_ms_per_request"] for turn in saturated["rewind"][1:]
+    )
+    p50 = {level: statistics.median(values) for level, values in taken.items()}
+    p95 = {level: quantile(values, 0.95) for level, values in taken.items()}
+    return {
+        "failed": failed,
+        "different_answers": len(answers),
+        "ms_p50": {level: round(value, 3) for level, value in p50.items()},
+        "ms_p95": {level: round(value, 3) for level, value in p95.items()},
+        "ratio_p50": round(p50["rewind"] / p50["tenant"], 3),
+        "ratio_p95": round(p95["rewind"] / p95["tenant"], 3),
+        "requests_per_s": {level: round(value, 1) for level, value in rate.items()},
+        "throughput_ratio": round(rate["rewind"] / rate["tenant"], 3),
+        "cpu_ms_per_request_saturated": round(cpu, 3),
+        "reset": resets(logs["rewind"]),
+        "replaced": logs["rewind"].count("is replaced"),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--runs", type=int, default=100, help="single requests of each model"
+    )
+    parser.add_argument("--models", default=",".join(MODELS))
+    parser.set_defaults(http_packages=ROOT)  # Not asked.
+    options = parser.parse_args()
+    bench = RewindBench(options)
+    figures = {}
+    for model in options.models.split(","):
+        print("measuring", model, file=sys.stderr)
+        figures[model] = bench.measure(model)
+    print(json.dumps(figures, indent=2))
+    wrong = any(f["failed"] or f["different_answers"] != 1 for f in figures.values())
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
