@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 """Level "rewind" beside a worker that is never reset.
 
-Prints answers, throughput, and where the time of a reset goes, as JSON. Both are ready sandboxes of one product; level "tenant" serves request after request in one process
-and resets nothing. Single requests take turns, so that what the machine does else falls on both.
+Prints answers, throughput, and where the time of a reset goes, as JSON. Both are
+ready sandboxes of one product; level "tenant" serves request after request in one
+process and resets nothing. Single requests take turns, so that what the machine does
+else falls on both. Exit status 1: an answer failed or differs.
 """
 
 import argparse

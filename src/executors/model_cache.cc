@@ -94,6 +94,10 @@ ModelCache::Pool& ModelCache::PoolFor(const Recipe& recipe) {
 
 // As many more as are asked for while one is made.
 std::uint32_t ModelCache::Wanted(const Pool& pool) const {
+  // One that is rewound is back sooner than another is made.
+  if (pool.recipe.rewound) {
+    return std::min(std::max(options_.children_min, pool.waiting), options_.children_max);
+  }
   const auto meanwhile = static_cast<std::uint32_t>(std::min(AskedDuringLoad(pool), 1e6));
   const std::uint32_t most = Affordable(pool);
   const std::uint32_t used = static_cast<std::uint32_t>(pool.ready.size()) - UnusedIn(pool);
@@ -129,6 +133,12 @@ double ModelCache::AskedDuringLoad(const Pool& pool) const {
 
 // A first call takes as long as a request does, and saves that one less.
 WarmUp ModelCache::WarmUpFor(const Pool& pool) const {
+  // Each of its requests finds what the first call left: one call is never too much to pay. But
+  // who waits for the very first child gets one without, for this request alone.
+  if (pool.recipe.rewound) {
+    const bool first = UnusedIn(pool) + pool.busy + pool.loading <= 1;
+    return pool.waiting > 0 && first ? WarmUp::kNone : WarmUp::kFull;
+  }
   if (pool.waiting > 0 || AskedDuringLoad(pool) >= 1) return WarmUp::kNone;
   const bool busy = std::any_of(pools_.begin(), pools_.end(),
                                 [](const auto& entry) { return entry.second.busy > 0; });

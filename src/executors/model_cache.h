@@ -49,6 +49,7 @@ struct Recipe {
   std::string executor;     // Whose children these are; those of two are kept apart.
   std::string version;      // Anything of which a change makes the children that there are stale.
   std::string policy_hash;  // Of the sandbox policy that it is run under.
+  bool rewound = false;     // Children that were warmed up serve more than one request.
   // Makes a child; Status and Failure as of ZygoteChild::Start. Called on threads of the cache.
   std::function<absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, inference::Failure>>(
       Preparation, std::stop_token)>

@@ -159,7 +159,8 @@ TEST_F(ModelCacheTest, AFailureIsTheModelsOwnAndIsNotTriedAtOnceAgain) {
   EXPECT_EQ(entry.reason, "no good");
   EXPECT_GT(entry.retry_after.count(), 0);
   // A corrected file is another version.
-  cache.Return(Take(Borrow(cache, {"bad", "", "2", "", Good("bad").make})), Good("bad"));
+  Recipe corrected = Good("bad", "2");
+  cache.Return(Take(Borrow(cache, corrected)), Good("bad"));
 }
 
 TEST_F(ModelCacheTest, AnUnsupportedModelIsNoCrashLoopAndIsNotTriedAgain) {

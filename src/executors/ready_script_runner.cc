@@ -101,6 +101,7 @@ absl::StatusOr<Recipe> ReadyScriptRunner::MakeRecipe(const models::Model& model,
                 .executor = executor.name,
                 .version = version,
                 .policy_hash = policy.Hash(),
+                .rewound = order.rewindable,
                 .make = [this, policy = std::move(policy), order = std::move(order), model, version,
                          framework = FrameworkFor(executor, model)](Preparation preparation,
                                                                     std::stop_token stop) mutable
@@ -131,7 +132,9 @@ absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ReadyScriptRu
     return ZygoteChild::Start(zygote, policy, order, model,
                               clock_.SteadyNow() + options_.load_time_max, stop);
   };
-  order.rewindable = order.rewindable && cannot_rewind_.With([&](const auto& reasons) {
+  // What a first call leaves would be done and undone with each request.
+  const bool warm = order.preparation.warm_up != WarmUp::kNone;
+  order.rewindable = order.rewindable && warm && cannot_rewind_.With([&](const auto& reasons) {
     return !reasons.contains(version);
   });
   auto made = start();
@@ -215,10 +218,10 @@ Outcome ReadyScriptRunner::Ask(std::unique_ptr<ReadyChild> child, const ScriptTa
   std::vector<std::string> notes = child->missing();
   if (level == Isolation::kRewind && !child->rewindable()) {
     level = Isolation::kRequest;
-    notes.push_back(base::StrCat("not rewound: ", cannot_rewind_.With([&](const auto& reasons) {
+    cannot_rewind_.With([&](const auto& reasons) {
       const auto found = reasons.find(recipe.version);
-      return found == reasons.end() ? std::string("unknown") : found->second;
-    })));
+      if (found != reasons.end()) notes.push_back(base::StrCat("not rewound: ", found->second));
+    });
   }
   const auto started_at = clock_.WallNow();
   const base::SteadyTime asked = clock_.SteadyNow();

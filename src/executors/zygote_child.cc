@@ -22,8 +22,6 @@ namespace {
 
 // Requests and loads have limits of their own; a cache evicts what nobody asks for long before.
 constexpr std::chrono::hours kLifetimeMax(24 * 365);
-// A call of full size, which others wait for behind it.
-constexpr std::chrono::minutes kLearningTimeMax(1);
 // From the end of a child's conversation to its own.
 constexpr std::chrono::milliseconds kDyingTime(500);
 // Executors say how far they are four times a second at most, for a day at most.
@@ -137,26 +135,18 @@ absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ZygoteChild::
 }
 
 absl::Status ZygoteChild::Learn(WarmUp warm_up, base::SteadyTime deadline, std::stop_token stop) {
-  if (warm_up != WarmUp::kNone) {
-    const json header = {{"do", "warm_up"}, {"warm_up", Name(warm_up)}};
-    auto exchanged =
-        Exchange(header.dump(), "", std::chrono::steady_clock::now(), deadline, stop, {});
-    if (auto* failure = std::get_if<Failure>(&exchanged)) {
-      return absl::FailedPreconditionError(failure->message);
-    }
+  const json header = {{"do", "warm_up"}, {"warm_up", Name(warm_up)}};
+  auto exchanged =
+      Exchange(header.dump(), "", std::chrono::steady_clock::now(), deadline, std::move(stop), {});
+  if (auto* failure = std::get_if<Failure>(&exchanged)) {
+    return absl::FailedPreconditionError(failure->message);
   }
-  learned_ = warm_up == WarmUp::kFull;
   return rewinder_->Learn().status();
 }
 
 absl::Status ZygoteChild::Rewind() {
   if (rewinder_ == nullptr) return ReadyChild::Rewind();
-  auto report = rewinder_->Rewind();
-  if (report.ok() && !learned_) {
-    const absl::Status learned =
-        Learn(WarmUp::kFull, std::chrono::steady_clock::now() + kLearningTimeMax, {});
-    if (!learned.ok()) report = learned;
-  }
+  const auto report = rewinder_->Rewind();
   if (!report.ok()) {
     dead_ = true;
     return report.status();

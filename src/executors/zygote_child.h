@@ -84,7 +84,6 @@ class ZygoteChild final : public ReadyChild {
   const models::MountedModel model_;
   Conversation conversation_;
   std::unique_ptr<rewind::Rewinder> rewinder_;  // Null: not rewindable.
-  bool learned_ = false;                        // What a call of full size writes.
   const std::uint64_t output_bytes_max_;
   std::uint32_t answered_ = 0;
   base::SteadyTime ready_since_;
