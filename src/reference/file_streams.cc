@@ -56,6 +56,7 @@ class Download final : public grpc::ServerWriteReactor<v2::FileChunk> {
     }
     data->resize(static_cast<std::size_t>(got));
     offset_ += static_cast<std::uint64_t>(got);
+    place_->Touch();  // Whoever takes the next turn has taken this lock, too.
     StartWrite(&chunk_);
   }
 
@@ -85,6 +86,7 @@ class Upload final : public grpc::ServerReadReactor<v2::UploadFileRequest> {
   void Take() {
     const absl::Status status = Handle();
     if (!status.ok()) return Finish(wire::ToGrpc(status));
+    place_->Touch();  // As above.
     StartRead(&message_);
   }
 
