@@ -205,20 +205,19 @@ int Supervisor::Note(pid_t thread, int status) {
     }
     case PTRACE_EVENT_CLONE:
     case PTRACE_EVENT_FORK:
-    case PTRACE_EVENT_VFORK:
+    case PTRACE_EVENT_VFORK: {
+      // Traced from now on, and known before its parent goes on.
+      unsigned long made = 0;
+      if (Ptrace(PTRACE_GETEVENTMSG, thread, 0, &made) == 0) Know(static_cast<pid_t>(made));
       Suspect("a new thread or process");
       return 0;
+    }
     case PTRACE_EVENT_EXEC:
       Suspect("another program");
       return 0;
     case PTRACE_EVENT_STOP:
       // The first stop of a new thread, or one that was asked for.
-      if (std::ranges::find(threads_, thread) == threads_.end()) {
-        threads_.insert(std::ranges::upper_bound(threads_, thread), thread);
-        // Thread numbers wrap; the main thread stays first.
-        std::erase(threads_, pid_);
-        threads_.insert(threads_.begin(), pid_);
-      }
+      Know(thread);
       return 0;
     case 0:
       break;
@@ -234,6 +233,13 @@ int Supervisor::Note(pid_t thread, int status) {
   }
   Suspect(base::StrCat("signal ", signal));
   return signal;
+}
+
+void Supervisor::Know(pid_t thread) {
+  if (std::ranges::find(threads_, thread) != threads_.end()) return;
+  threads_.push_back(thread);
+  // Numbers wrap; the main thread stays first.
+  std::sort(threads_.begin() + 1, threads_.end());
 }
 
 void Supervisor::DoWork() {

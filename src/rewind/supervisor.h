@@ -84,6 +84,8 @@ class Supervisor {
   void HandleStop(pid_t thread, int status);
   // What a stop tells. The signal to deliver with the thread's next step.
   int Note(pid_t thread, int status);
+  // Remembers a thread, or a process that was forked, as one that is traced.
+  void Know(pid_t thread);
   void DoWork();
   bool StopOthers();
   void Suspect(std::string what);

@@ -118,9 +118,9 @@ def test_a_pull_that_is_killed_at_any_moment_completes_the_next_time(
         (models / name / "data.bin").write_bytes(contents[name])
     network = start_network(models, registry=True)
     pull = [BIN / "ncn", "models", "pull", "--registry-addr", registry_of(network)]
-    pull += ["--models-dir", tmp_path / "pulled"]
+    pull += ["--models-dir", tmp_path / "pulled", "--download-limit", "40"]
     moments = random.Random(1)
-    for _ in range(8):
+    for _ in range(20):
         process = subprocess.Popen(
             [str(part) for part in pull],
             env=environment(),
@@ -128,7 +128,7 @@ def test_a_pull_that_is_killed_at_any_moment_completes_the_next_time(
             stderr=subprocess.DEVNULL,
         )
         try:
-            process.wait(moments.uniform(0.02, 0.3))
+            process.wait(moments.uniform(0.02, 0.2))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
