@@ -1,6 +1,3 @@
-#include <sys/ioctl.h>
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <condition_variable>
@@ -14,6 +11,7 @@
 #include "apps/ncn/stop_signals.h"
 #include "apps/sync_setup.h"
 #include "base/strings.h"
+#include "base/terminal.h"
 #include "sync/progress_text.h"
 #include "sync/registry_chunks.h"
 #include "sync/sync_service.h"
@@ -33,61 +31,41 @@ struct PullOptions {
 class ProgressDisplay {
  public:
   explicit ProgressDisplay(const sync::Synchronizer& synchronizer)
-      : synchronizer_(synchronizer),
-        is_terminal_(::isatty(STDERR_FILENO) == 1),
-        thread_([this](std::stop_token stop) { Run(stop); }) {}
+      : synchronizer_(synchronizer), thread_([this](std::stop_token stop) { Run(stop); }) {}
   ~ProgressDisplay() {
     thread_.request_stop();
     thread_.join();
-    Erase();
+    terminal_.SetFooter({});
   }
   ProgressDisplay(const ProgressDisplay&) = delete;
   ProgressDisplay& operator=(const ProgressDisplay&) = delete;
 
   // Prints a line above the bars.
   void Say(const std::string& line) {
-    std::lock_guard lock(mutex_);
-    Erase();
-    std::fprintf(stderr, "%s\n", line.c_str());
+    terminal_.PrintAbove([&] { std::fprintf(stderr, "%s\n", line.c_str()); });
   }
 
  private:
   void Run(const std::stop_token& stop) {
     using std::chrono::milliseconds;
-    const milliseconds pause = is_terminal_ ? milliseconds(200) : milliseconds(5000);
-    std::unique_lock lock(mutex_);
-    while (!wake_.wait_for(lock, stop, pause, [&] { return stop.stop_requested(); })) {
-      if (stop.stop_requested()) return;
-      Draw(synchronizer_.Progress());
+    std::mutex mutex;
+    std::condition_variable_any wake;
+    std::unique_lock lock(mutex);
+    while (!stop.stop_requested()) {
+      const std::size_t columns = terminal_.columns();
+      const milliseconds pause = columns > 0 ? milliseconds(200) : milliseconds(5000);
+      if (wake.wait_for(lock, stop, pause, [&] { return stop.stop_requested(); })) return;
+      const transfer::TransferProgress progress = synchronizer_.Progress();
+      if (columns > 0) {
+        terminal_.SetFooter(sync::ProgressBars(progress, columns, 6));
+      } else if (progress.total.size_bytes > 0) {
+        Say(sync::ProgressLine(progress.total));
+      }
     }
-  }
-
-  void Draw(const transfer::TransferProgress& progress) {
-    if (progress.total.size_bytes == 0) return;
-    if (!is_terminal_) {
-      std::fprintf(stderr, "%s\n", sync::ProgressLine(progress.total).c_str());
-      return;
-    }
-    winsize size{};
-    ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
-    const std::size_t width = size.ws_col > 0 ? size.ws_col : 80;
-    Erase();
-    const auto lines = sync::ProgressBars(progress, width - 1, 6);
-    for (const std::string& line : lines) std::fprintf(stderr, "%s\n", line.c_str());
-    drawn_ = lines.size();
-  }
-
-  // Takes back what Draw drew.
-  void Erase() {
-    if (drawn_ > 0) std::fprintf(stderr, "\033[%zuA\033[J", drawn_);
-    drawn_ = 0;
   }
 
   const sync::Synchronizer& synchronizer_;
-  const bool is_terminal_;
-  std::mutex mutex_;
-  std::condition_variable_any wake_;
-  std::size_t drawn_ = 0;
+  base::Terminal& terminal_ = base::Terminal::StandardError();
   std::jthread thread_;
 };
 

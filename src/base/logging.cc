@@ -11,6 +11,7 @@
 #include "absl/strings/str_split.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "base/terminal.h"
 #include "spdlog/pattern_formatter.h"
 #include "spdlog/sinks/stdout_color_sinks.h"
 
@@ -91,10 +92,18 @@ level_enum LevelFor(const std::vector<Directive>& directives, std::string_view l
   return level;
 }
 
+// Standard error in colours; what is kept at a terminal's end stays there.
+class TerminalSink final : public spdlog::sinks::ansicolor_stderr_sink_mt {
+ public:
+  void log(const spdlog::details::log_msg& message) override {
+    Terminal::StandardError().PrintAbove([&] { ansicolor_sink::log(message); });
+  }
+};
+
 // All loggers, made at first use. Lives for ever, so that threads may log while the process exits.
 class Registry {
  public:
-  Registry() : sink_(std::make_shared<spdlog::sinks::stderr_color_sink_mt>()) {
+  Registry() : sink_(std::make_shared<TerminalSink>()) {
     auto formatter = std::make_unique<spdlog::pattern_formatter>();
     formatter->add_flag<RequestIdFlag>('Q').set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %^%l%$ %n%Q %v");
     sink_->set_formatter(std::move(formatter));

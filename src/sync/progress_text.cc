@@ -9,8 +9,9 @@
 namespace ncn::sync {
 namespace {
 
-constexpr std::size_t kNameWidth = 28;
-constexpr std::size_t kFiguresWidth = 44;
+constexpr std::size_t kNameWidthMax = 28;
+constexpr std::size_t kBarWidthMax = 40;
+constexpr std::size_t kFiguresWidth = 51;
 
 template <typename... Args>
 std::string Format(const char* format, Args... args) {
@@ -33,11 +34,14 @@ std::string TimeText(std::chrono::seconds time) {
 }
 
 std::string Bar(const transfer::FileProgress& progress, std::size_t width) {
-  const bool has_bar = width >= kNameWidth + kFiguresWidth + 10;
-  std::string line = progress.name.substr(0, kNameWidth);
-  line.resize(kNameWidth, ' ');
+  // What the figures and the marks between leave is shared by name and bar.
+  const std::size_t rest = width - std::min(width, kFiguresWidth + 4);
+  const bool has_bar = rest >= 20;
+  const std::size_t name_width = has_bar ? std::min(rest * 3 / 5, kNameWidthMax) : kNameWidthMax;
+  std::string line = progress.name.substr(0, name_width);
+  line.resize(name_width, ' ');
   if (has_bar) {
-    const std::size_t columns = std::min<std::size_t>(width - kNameWidth - kFiguresWidth - 4, 40);
+    const std::size_t columns = std::min(rest - name_width, kBarWidthMax);
     std::string bar(static_cast<std::size_t>(ShareOf(progress) * static_cast<double>(columns)),
                     '#');
     bar.resize(columns, '-');
@@ -79,6 +83,7 @@ std::string ProgressLine(const transfer::FileProgress& progress) {
 std::vector<std::string> ProgressBars(const transfer::TransferProgress& progress, std::size_t width,
                                       std::size_t files_max) {
   std::vector<std::string> lines;
+  if (progress.total.size_bytes == 0) return lines;
   for (const transfer::FileProgress& file : progress.files) {
     const bool moving = file.state == transfer::FileState::kDownloading ||
                         file.state == transfer::FileState::kVerifying;

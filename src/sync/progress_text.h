@@ -16,7 +16,7 @@ std::string BytesText(std::uint64_t bytes);
 std::string ProgressLine(const transfer::FileProgress& progress);
 
 // For a terminal of `width` columns: a bar for each file that is on its way, at most `files_max` of
-// them, and one for all. No line is wider; names are cut.
+// them, and one for all; nothing while there is nothing to fetch. No line is wider; names are cut.
 std::vector<std::string> ProgressBars(const transfer::TransferProgress& progress, std::size_t width,
                                       std::size_t files_max);
 

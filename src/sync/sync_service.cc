@@ -6,6 +6,7 @@
 #include "base/logging.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "base/terminal.h"
 #include "sync/progress_text.h"
 #include "sync/registry_chunks.h"
 
@@ -13,6 +14,7 @@ namespace ncn::sync {
 namespace {
 
 constexpr char kLog[] = "sync";
+constexpr std::size_t kBarsMax = 6;
 
 void LogOutcome(const ModelOutcome& outcome) {
   using Kind = ModelOutcome::Kind;
@@ -126,15 +128,22 @@ absl::Status SyncService::OnePass(std::stop_token stop) {
 }
 
 void SyncService::Report(std::stop_token stop) {
+  base::Terminal& terminal = base::Terminal::StandardError();
   std::unique_lock lock(mutex_);
-  while (
-      !wake_.wait_for(lock, stop, options_.report_every, [&] { return stop.stop_requested(); })) {
-    if (stop.stop_requested()) return;
-    if (!synchronizer_) continue;
-    const transfer::TransferProgress progress = synchronizer_->Progress();
-    if (progress.total.size_bytes == 0) continue;
-    base::Log(kLog).info("{}", ProgressLine(progress.total));
+  while (!stop.stop_requested()) {
+    const std::size_t columns = terminal.columns();
+    wake_.wait_for(lock, stop, columns > 0 ? options_.draw_every : options_.report_every,
+                   [&] { return stop.stop_requested(); });
+    if (stop.stop_requested() || !synchronizer_) continue;
+    const transfer::TransferProgress progress =
+        state_.running ? synchronizer_->Progress() : transfer::TransferProgress{};
+    if (columns > 0) {
+      terminal.SetFooter(ProgressBars(progress, columns, kBarsMax));
+    } else if (progress.total.size_bytes > 0) {
+      base::Log(kLog).info("{}", ProgressLine(progress.total));
+    }
   }
+  terminal.SetFooter({});
 }
 
 }  // namespace ncn::sync

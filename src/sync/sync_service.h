@@ -52,15 +52,17 @@ struct SyncServiceOptions {
   std::filesystem::path folder;
   Following following;
   std::chrono::milliseconds interval{std::chrono::minutes(5)};
-  std::chrono::milliseconds retry{std::chrono::seconds(15)};  // After a pass with a failure.
-  std::chrono::milliseconds report_every{std::chrono::seconds(10)};
+  std::chrono::milliseconds retry{std::chrono::seconds(15)};         // After a pass with a failure.
+  std::chrono::milliseconds report_every{std::chrono::seconds(10)};  // A line, in a log.
+  std::chrono::milliseconds draw_every{200};                         // Bars, on a terminal.
   SynchronizerOptions synchronizer;
   // Hears of the end of each pass that took place, on the service's thread. May be empty.
   std::function<void(const std::vector<ModelOutcome>&)> on_pass;
 };
 
 // Keeps a folder as its subnet wants it for as long as it exists: a pass at once, then in intervals
-// and whenever it is asked to. Logs what happens, and how far downloads have come. Thread-safe; one
+// and whenever it is asked to. Logs what happens; shows how far downloads have come,
+// as bars on a terminal and as lines in a log. Thread-safe; one
 // thread of its own, and one that reports.
 class SyncService {
  public:

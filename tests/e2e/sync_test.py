@@ -1,6 +1,8 @@
 """Models that come from a registry, as an operator and a publisher see them."""
 
 import json
+import os
+import pty
 import random
 import re
 import shutil
@@ -196,3 +198,50 @@ def test_a_subnet_of_another_owner_is_refused(
     assert done.returncode == 1
     assert "0x742d35Cc6634C0532925a3b844Bc454e4438f44e" in done.stderr
     assert not list((tmp_path / "pulled").glob("[!.]*"))
+
+
+def test_downloads_are_bars_on_a_terminal_and_lines_in_a_log(
+    start_network: Callable[..., Network], tmp_path: Path
+) -> None:
+    write_scripted_model(tmp_path / "models", "large", ANSWERS % "large")
+    (tmp_path / "models" / "large" / "data.bin").write_bytes(bytes(48 << 20))
+    network = start_network(tmp_path / "models", registry=True)
+    options = ["--registry-addr", registry_of(network), "--download-limit", "40"]
+    pull = [BIN / "ncn", "models", "pull", *options]
+    (tmp_path / "none").mkdir()
+    node = [BIN / "compute_node", "--gateway-addr", network.address, *options]
+    node += ["--sync-models", "--model-path", tmp_path / "none"]
+    node += ["--state-dir", tmp_path / "state"]
+    for number, command in enumerate([pull, node]):
+        shown = shown_on_terminal(
+            [*command, "--models-dir", tmp_path / f"fetched{number}"],
+            lambda text: "large" in text and "installed" in text,
+        )
+        bars = re.findall(r"^total +\[#+-*\] .* of 48\.0 MiB \(\d+ %\)", shown, re.M)
+        assert bars, shown
+        assert "\x1b[" in shown
+    log = ncn(*pull[1:], "--models-dir", tmp_path / "again").stderr
+    assert "\x1b" not in log and "[#" not in log
+
+
+def shown_on_terminal(command: list[object], is_enough: Callable[[str], bool]) -> str:
+    """What a command writes to a terminal until that is enough; then it is asked to end."""
+    screen, program = pty.openpty()
+    process = subprocess.Popen(
+        [str(part) for part in command],
+        env=environment(TERM="xterm"),
+        stdout=subprocess.DEVNULL,
+        stderr=program,
+    )
+    os.close(program)
+    text = ""
+    deadline = time.monotonic() + WAIT_SECONDS_MAX
+    while not is_enough(text) and time.monotonic() < deadline:
+        try:
+            text += os.read(screen, 4096).decode(errors="replace")
+        except OSError:  # The process has ended.
+            break
+    process.terminate()
+    process.wait(WAIT_SECONDS_MAX)
+    os.close(screen)
+    return text
