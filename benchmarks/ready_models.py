@@ -225,7 +225,11 @@ def main() -> None:
     both_echo = spec("inputs", "x", "FP32", [-1]) + spec("outputs", "y", "FP32", [-1])
     write_scripted(models, "mlp", seeded(mlp), in_mlp + out_mlp)
     write_scripted(models, "resnet18", seeded(resnet18), in_image + out_image)
-    write_scripted(models, "gpt", seeded(Gpt), in_gpt + out_gpt)
+    # Kernels are compiled for the lengths that come up, so the model says what is usual.
+    usual = '[warm_up]\ninput = "usual.json"\n'
+    write_scripted(models, "gpt", seeded(Gpt), in_gpt + out_gpt + usual)
+    zeros = numpy.zeros((1, PROMPT), numpy.int64)
+    (models / "gpt" / "usual.json").write_bytes(json_request(zeros, "INT64", "tokens"))
     write_scripted(models, "echo", seeded(Echo), both_echo)
     write_onnx(models, "mlp_onnx", seeded(mlp), in_mlp + out_mlp)
     write_onnx(models, "resnet18_onnx", seeded(resnet18), in_image + out_image)

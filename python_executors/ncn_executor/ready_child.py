@@ -3,10 +3,12 @@
 The node speaks first and waits for each answer; see `frames` for their form.
 
     {"do": "load", "script": PATH, "model": PATH, "threads": N,
-     "requests_max": N, "check_weights": true | false,
+     "requests_max": N, "check_weights": true | false, "rewound": true | false,
      "warm_up": "full" | "small" | "none"}
         {"status": "ready", "warm_up": what was done, ...}, or an error
-    {"do": "warm_up", "warm_up": "full" | "small"}
+    {"do": "warm_up"}
+        {"status": "ready", "warm_up": "none", "content_type": TEXT} and a request that
+        the node may ask it, or, where there is no telling one,
         {"status": "ready", "warm_up": what was done}
     {"do": "run", "content_type": TEXT, "accept": TEXT, "request_id": TEXT,
      "seed": N | null, "output_bytes_max": N} and the input
@@ -26,7 +28,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ncn_executor import execution
+from ncn_executor import execution, heap
 from ncn_executor.contract import Context, Executor, Request, Response, media_type
 from ncn_executor.errors import ErrorCode, ExecutorError, first_line
 from ncn_executor.frames import HEADER_BYTES_MAX, BrokenConversation, FrameStream
@@ -79,7 +81,7 @@ def _load(
     script, model = header.get("script"), header.get("model")
     threads, warm_up = header.get("threads"), header.get("warm_up")
     requests_max = header.get("requests_max")
-    check_weights = header.get("check_weights")
+    check_weights, rewound = header.get("check_weights"), header.get("rewound")
     if (
         header.get("do") != "load"
         or body_bytes
@@ -90,6 +92,7 @@ def _load(
         or type(requests_max) is not int
         or requests_max < 1
         or type(check_weights) is not bool
+        or type(rewound) is not bool
         or warm_up not in WARM_UPS
     ):
         raise BrokenConversation("the first frame does not say what to load")
@@ -99,9 +102,13 @@ def _load(
     try:
         with context.timed("total"):
             use_threads(threads)
+            if rewound:
+                heap.keep()
             executor = executor_of_script(Path(script), work)
             execution.load(executor, Path(model), context)
             warm_up = _warm_up(executor, warm_up, context)
+            if rewound:
+                heap.tidy()
             # Forked from one parent, all children would draw the same numbers. Here,
             # where nobody waits, rather than for each request.
             execution.seed_everything(None)
@@ -120,13 +127,21 @@ def _warm_up_again(
     executor: Executor,
     context: Context,
 ) -> None:
-    """Writes once to all the memory that a request writes to."""
-    header, body_bytes = frame
-    if body_bytes or header.get("warm_up") not in WARM_UPS:
-        raise BrokenConversation("a frame does not say how to warm up")
-    done = _warm_up(executor, header["warm_up"], context)
+    """Answers with a request that writes what requests write, or else warms up."""
+    if frame[1]:
+        raise BrokenConversation("a frame that asks for a warm-up has a body")
+    try:
+        example = executor.example()
+    except Exception as error:  # A script's own.
+        print(f"there is no example: {first_line(error)}", file=sys.stderr)
+        example = None
+    done = "none" if example else _warm_up(executor, "full", context)
     report = {"status": "ready", "warm_up": done}
-    stream.write(*_frame(report, _NOTHING))
+    response = _NOTHING
+    if example is not None:
+        report["content_type"] = example.content_type
+        response = Response(example.data, "")
+    stream.write(*_frame(report, response))
 
 
 def _warm_up(executor: Executor, wanted: str, context: Context) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ncn_executor import open_inference
+from ncn_executor import open_inference, safetensors_codec
 from ncn_executor.contract import Request
 from ncn_executor.datatypes import DATATYPES, datatype_of, is_narrow
 from ncn_executor.json_data import to_json
@@ -47,7 +47,8 @@ def made_up_inputs(specs: Sequence[TensorSpec], full: bool) -> Tensors:
 
 def made_up_request(specs: Sequence[TensorSpec], inputs: Tensors) -> Request | None:
     """The request that gives such inputs: a blank image or a silent sound if the model
-    takes one, else JSON; None when there are no inputs, or too many elements for JSON.
+    takes one, else JSON, or safetensors when that would be long; None when there are
+    no inputs, or too many texts.
     """
     how = specs[0].preprocess if len(specs) == 1 else None
     if inputs and isinstance(how, ImagePreprocess):
@@ -55,8 +56,13 @@ def made_up_request(specs: Sequence[TensorSpec], inputs: Tensors) -> Request | N
     if inputs and isinstance(how, AudioPreprocess):
         return Request(_silence(how), "audio/wav")
     elements = sum(array.size for array in inputs.values())
-    if not inputs or elements > _JSON_ELEMENTS_MAX:
+    if not inputs:
         return None
+    if elements > _JSON_ELEMENTS_MAX:
+        if any(array.dtype == object for array in inputs.values()):
+            return None
+        data = safetensors_codec.encode(inputs, "", "", "")
+        return Request(data, safetensors_codec.CONTENT_TYPE)
     tensors = [
         {
             "name": name,

@@ -35,6 +35,7 @@ class Talk:
         threads: int = 1,
         requests_max: int = 1000,
         check_weights: bool = True,
+        rewound: bool = False,
     ) -> Any:
         """Asks for a model; the answer's header."""
         header, body = self.ask(
@@ -45,6 +46,7 @@ class Talk:
                 "threads": threads,
                 "requests_max": requests_max,
                 "check_weights": check_weights,
+                "rewound": rewound,
                 "warm_up": warm_up,
             }
         )

@@ -459,7 +459,8 @@ def test_a_stream_that_ends_at_once_is_no_error(child: Child) -> None:
 
 
 LOAD = {"do": "load", "script": str(GENERIC), "model": "/m", "threads": 1}
-LOAD = {**LOAD, "requests_max": 1, "check_weights": True, "warm_up": "none"}
+LOAD = {**LOAD, "requests_max": 1, "check_weights": True, "rewound": False}
+LOAD["warm_up"] = "none"
 
 
 @pytest.mark.parametrize(
@@ -564,3 +565,29 @@ def test_a_warm_up_that_is_no_request_leaves_the_model_ready(
     (model.parent / "model.toml").write_text('[warm_up]\ninput = "sample.json"\n')
     assert child.load(model, warm_up="full")["warm_up"] == "none"
     assert child.run(REQUEST)[0]["status"] == "ok"
+
+
+def test_one_that_is_rewound_gives_a_request_to_ask_it(
+    child: Child, tmp_path: Path
+) -> None:
+    child.load(scripted(tmp_path), warm_up="full", rewound=True)
+    header, body = child.ask({"do": "warm_up"})
+    assert (header["status"], header["warm_up"]) == ("ready", "none")
+    answer, _ = child.run(body, content_type=header["content_type"])
+    assert answer["status"] == "ok"
+    assert child.run(REQUEST)[0]["status"] == "ok"
+
+
+@pytest.mark.parametrize("example", ["return None", "raise ValueError('no idea')"])
+def test_one_without_an_example_is_warmed_up_instead(
+    child: Child, tmp_path: Path, example: str
+) -> None:
+    path = executor(tmp_path, "return Response(b'x', '')")
+    more = f"\n    def example(self):\n        {example}\n"
+    more += "\n    def warm_up(self, full):\n        return full\n"
+    text = path.read_text().replace("\n    def run(", f"{more}\n    def run(")
+    path.write_text(text)
+    child.load(tmp_path, path, rewound=True)
+    header, body = child.ask({"do": "warm_up"})
+    assert (header["warm_up"], body) == ("full", b"")
+    assert child.run(b"x")[1] == b"x"

@@ -86,7 +86,17 @@ def test_a_made_up_request_gives_the_made_up_inputs(
     }
 
 
-def test_there_is_no_request_without_inputs_or_with_too_many_elements() -> None:
-    many = [TensorSpec("x", "FP32", (1000, 1000))]
+def test_what_is_long_in_json_is_made_up_as_safetensors() -> None:
+    many = [TensorSpec("x", "FP32", (1000, 1000)), TensorSpec("y", "INT8", (3,))]
+    request = made_up_request(many, made_up_inputs(many, True))
+    assert request is not None
+    assert request.content_type == "application/x-safetensors"
+    found = payload.decode(request, request.content_type, many).tensors
+    assert found["x"].shape == (1000, 1000)
+    assert found["y"].tolist() == [1, 1, 1]
+
+
+def test_there_is_no_request_without_inputs_or_with_too_many_texts() -> None:
+    many = [TensorSpec("x", "BYTES", (1000, 1000))]
     assert made_up_request(many, made_up_inputs(many, True)) is None
     assert made_up_request([TensorSpec("x")], {}) is None

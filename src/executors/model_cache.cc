@@ -269,7 +269,7 @@ void ModelCache::Return(std::unique_ptr<ReadyChild> child, const Recipe& recipe,
   Stir();
   Want(pool);
   if (again && pool.ready.size() < Affordable(pool)) {
-    pool.ready.push_front({std::move(child), tenant});
+    pool.ready.push_front({std::move(child), tenant, last_stir_});
     KeepToBudget(pool);
     if (pool.waiting > 0) changed_.notify_all();  // Waking builders for nothing costs more.
   } else {
@@ -308,7 +308,7 @@ void ModelCache::RewindOne(std::unique_lock<std::mutex>& lock) {
   ++pool.generation;
   const bool current = pool.recipe.version == used.version && !pool.forgotten;
   if (rewound.ok() && current && pool.ready.size() < Affordable(pool)) {
-    pool.ready.push_front({std::move(used.child), ""});
+    pool.ready.push_front({std::move(used.child), "", clock_.SteadyNow()});
     KeepToBudget(pool);
   } else {
     Doom(pool, std::move(used.child));
@@ -360,7 +360,8 @@ void ModelCache::Sweep() {
     for (auto at = pool.ready.begin(); at != pool.ready.end();) {
       auto next = std::next(at);
       // A tenant's own goes with the time to live; the unused ones when fewer are wanted.
-      const bool surplus = at->tenant.empty() && ++kept > wanted + 1;
+      const bool spent = !pool.recipe.rewound || now - at->since >= options_.rewound_idle_max;
+      const bool surplus = at->tenant.empty() && ++kept > wanted + 1 && spent;
       if (stale || surplus || !at->child->usable()) Destroy(pool, at);
       at = next;
     }
@@ -419,7 +420,7 @@ void ModelCache::Make(Pool& pool, std::unique_lock<std::mutex>& lock, const std:
         std::max(pool.shared_bytes, memory.proportional_bytes -
                                         std::min(memory.proportional_bytes, memory.private_bytes));
     pool.private_bytes = std::max(pool.private_bytes, memory.private_bytes);
-    pool.ready.push_back({std::move(*child), ""});
+    pool.ready.push_back({std::move(*child), "", clock_.SteadyNow()});
     KeepToBudget(pool);
   }
   changed_.notify_all();

@@ -68,7 +68,9 @@ class ModelCache {
     std::uint32_t children_min = 1;           // Ready of one model, when no request waits,
     std::uint32_t children_max = 8;           // and at most, those that load included.
     std::uint32_t builders = 2;               // Children made at once.
-    std::set<std::string> pinned;             // Models that stay.
+    // How long more than those are kept of the children that are rewound: until the next burst.
+    std::chrono::milliseconds rewound_idle_max{std::chrono::seconds(30)};
+    std::set<std::string> pinned;  // Models that stay.
   };
   ModelCache(Options options, const base::Clock& clock);
   ~ModelCache();
@@ -101,6 +103,7 @@ class ModelCache {
   struct Ready {
     std::unique_ptr<ReadyChild> child;
     std::string tenant;  // Empty: nobody has used it.
+    base::SteadyTime since;
   };
   using PoolKey = std::pair<std::string, std::string>;  // Model and executor.
   struct Doomed {

@@ -420,6 +420,24 @@ TEST_F(ModelCacheTest, ARewoundChildServesAnybody) {
   EXPECT_LT(seen.size(), 25);
 }
 
+TEST_F(ModelCacheTest, RewoundChildrenOutlastAPauseBetweenBursts) {
+  Recipe recipe = Good("m");
+  recipe.rewound = true;
+  for (const milliseconds idle : {milliseconds(0), milliseconds(30'000)}) {
+    ModelCache cache({.rewound_idle_max = idle}, clock_);
+    std::vector<std::unique_ptr<ReadyChild>> burst;
+    for (int i = 0; i < 4; ++i) burst.push_back(Take(Borrow(cache, recipe)));
+    for (auto& child : burst) cache.ReturnToRewind(std::move(child), recipe);
+    EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").loading == 0; }));
+    if (idle.count() == 0) {
+      EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready <= 2; }));
+    } else {
+      std::this_thread::sleep_for(milliseconds(1500));  // A sweep takes place once a second.
+      EXPECT_EQ(EntryOf(cache, "m").ready, 4);
+    }
+  }
+}
+
 TEST_F(ModelCacheTest, AChildThatCannotBeRewoundIsReplaced) {
   counts_.can_rewind = false;
   ModelCache cache({}, clock_);

@@ -46,6 +46,11 @@ const absl::StatusOr<std::string>& WatchFilter() {
   return *filter;
 }
 
+std::optional<std::uint64_t> RandomSeed() {
+  std::random_device random;
+  return (std::uint64_t{random()} << 32) | random();
+}
+
 Failure NotReadable(const absl::Status& status) {
   return {FailureKind::kExecutorProtocol,
           base::StrCat("the executor's answer cannot be read: ", base::ToStd(status.message())),
@@ -106,6 +111,7 @@ absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ZygoteChild::
                        {"threads", order.threads},
                        {"requests_max", order.requests_max},
                        {"check_weights", order.preparation.check_weights},
+                       {"rewound", order.rewindable},
                        {"warm_up", Name(order.preparation.warm_up)}};
   // What nobody waits for yet leaves the processors to those that answer.
   const bool background = order.preparation.background;
@@ -127,21 +133,39 @@ absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ZygoteChild::
   if (!report.ready) return NotReadable(absl::InvalidArgumentError("it does not say \"ready\""));
   if (order.rewindable) {
     RETURN_IF_ERROR(child->rewinder_->TakeSnapshot(child->conversation_.socket()));
-    RETURN_IF_ERROR(child->Learn(order.preparation.warm_up, deadline, stop));
+    RETURN_IF_ERROR(child->Learn(deadline, stop));
   }
   child->ready_since_ = std::chrono::steady_clock::now();
   child->cpu_time_ = child->process_->UsageSoFar().cpu;
   return child;
 }
 
-absl::Status ZygoteChild::Learn(WarmUp warm_up, base::SteadyTime deadline, std::stop_token stop) {
-  const json header = {{"do", "warm_up"}, {"warm_up", Name(warm_up)}};
-  auto exchanged =
-      Exchange(header.dump(), "", std::chrono::steady_clock::now(), deadline, std::move(stop), {});
-  if (auto* failure = std::get_if<Failure>(&exchanged)) {
-    return absl::FailedPreconditionError(failure->message);
+absl::Status ZygoteChild::Learn(base::SteadyTime deadline, const std::stop_token& stop) {
+  const auto exchange = [&](const std::string& header,
+                            std::string_view body) -> absl::StatusOr<Answered> {
+    auto exchanged = Exchange(header, body, std::chrono::steady_clock::now(), deadline, stop, {});
+    const auto* failure = std::get_if<Failure>(&exchanged);
+    if (failure != nullptr) return absl::FailedPreconditionError(failure->message);
+    return std::get<Answered>(std::move(exchanged));
+  };
+  ASSIGN_OR_RETURN(const Answered example, exchange(R"({"do":"warm_up"})", ""));
+  if (!example.body.empty()) {
+    // What it took to make the request up is not what requests write.
+    RETURN_IF_ERROR(rewinder_->Rewind().status());
+    const inference::Payload input{example.body, example.report.content_type};
+    RETURN_IF_ERROR(exchange(RunOrder(input, "", "", RandomSeed()), input.bytes).status());
   }
   return rewinder_->Learn().status();
+}
+
+std::string ZygoteChild::RunOrder(const inference::Payload& input, std::string_view accept,
+                                  std::string_view request_id,
+                                  std::optional<std::uint64_t> seed) const {
+  json order = {{"do", "run"},      {"content_type", input.content_type},
+                {"accept", accept}, {"request_id", request_id},
+                {"seed", nullptr},  {"output_bytes_max", output_bytes_max_}};
+  if (seed) order["seed"] = *seed;
+  return order.dump();
 }
 
 absl::Status ZygoteChild::Rewind() {
@@ -165,20 +189,10 @@ absl::Status ZygoteChild::Rewind() {
 std::variant<ExecutorAnswer, Failure> ZygoteChild::Answer(
     const inference::InferenceRequest& request, base::SteadyTime since, base::SteadyTime deadline,
     std::stop_token stop, const inference::OnProgress& on_progress) {
-  json header = {{"do", "run"},
-                 {"content_type", request.input.content_type},
-                 {"accept", request.accept},
-                 {"request_id", request.id.value()},
-                 {"seed", nullptr},
-                 {"output_bytes_max", output_bytes_max_}};
-  if (request.seed) {
-    header["seed"] = *request.seed;
-  } else if (rewinder_ != nullptr) {
-    // Its generators stand where they stood before the last request.
-    std::random_device random;
-    header["seed"] = (std::uint64_t{random()} << 32) | random();
-  }
-  auto exchanged = Exchange(header.dump(), request.input.bytes, since, deadline, stop, on_progress);
+  // The generators of one that is rewound stand where they stood before the last request.
+  const auto seed = request.seed || rewinder_ == nullptr ? request.seed : RandomSeed();
+  const std::string header = RunOrder(request.input, request.accept, request.id.value(), seed);
+  auto exchanged = Exchange(header, request.input.bytes, since, deadline, stop, on_progress);
   ++answered_;
   usage_ = process_->UsageSoFar();
   const auto cpu_before = std::exchange(cpu_time_, usage_.cpu);

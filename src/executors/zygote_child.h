@@ -59,9 +59,12 @@ class ZygoteChild final : public ReadyChild {
               std::unique_ptr<sandbox::SandboxedProcess> process, models::MountedModel model,
               base::UniqueFd socket, std::uint64_t output_bytes_max);
 
-  // Lets it write once what requests write, with an input that is nobody's, so that a rewind gives
-  // those pages back without a fault.
-  absl::Status Learn(WarmUp warm_up, base::SteadyTime deadline, std::stop_token stop);
+  // Lets it answer once a request that is nobody's, so that a rewind gives the pages that requests
+  // write back without a fault.
+  absl::Status Learn(base::SteadyTime deadline, const std::stop_token& stop);
+  // The header of a frame that asks a request.
+  std::string RunOrder(const inference::Payload& input, std::string_view accept,
+                       std::string_view request_id, std::optional<std::uint64_t> seed) const;
 
   // What the child says to a frame: a report, and the bytes that it is about.
   struct Answered {

@@ -249,24 +249,35 @@ Result<Response> OnnxModel::Run(const Request& request, Measurements& measuremen
   return response;
 }
 
-Result<bool> OnnxModel::WarmUp(bool full) const {
+std::vector<Tensor> OnnxModel::MadeUpInputs() const {
   std::vector<Tensor> inputs;
-  std::uint64_t elements = 0;
   for (const InputSpec& spec : inputs_) {
     std::optional<Tensor> tensor = MadeUp(spec);
-    if (!tensor) return false;
-    elements += CountElements(tensor->shape, kWarmUpBytesMax).value_or(0);
+    if (!tensor) return {};
     inputs.push_back(*std::move(tensor));
   }
-  if (inputs.empty()) return false;
-  if (full && elements <= kJsonElementsMax) {
-    const std::string data = MadeUpRequest(inputs);
+  return inputs;
+}
+
+std::string OnnxModel::Example() const {
+  const std::vector<Tensor> inputs = MadeUpInputs();
+  std::uint64_t elements = 0;
+  for (const Tensor& tensor : inputs) {
+    elements += CountElements(tensor.shape, kWarmUpBytesMax).value_or(0);
+  }
+  return inputs.empty() || elements > kJsonElementsMax ? "" : MadeUpRequest(inputs);
+}
+
+Result<bool> OnnxModel::WarmUp(bool full) const {
+  if (const std::string data = full ? Example() : ""; !data.empty()) {
     Measurements unused;
     ASSIGN_OR_RETURN(const Response response,
-                     Answer({.data = data, .content_type = "application/json"}, unused));
-  } else {
-    ASSIGN_OR_RETURN(const OnnxSession::Outputs outputs, Infer(inputs));
+                     Answer({.data = data, .content_type = kExampleType}, unused));
+    return true;
   }
+  const std::vector<Tensor> inputs = MadeUpInputs();
+  if (inputs.empty()) return false;
+  ASSIGN_OR_RETURN(const OnnxSession::Outputs outputs, Infer(inputs));
   return true;
 }
 

@@ -29,6 +29,10 @@ class OnnxModel {
   // it is 1. A full warm-up reads them from a request and writes an answer, too. False when too
   // little is declared, or too much.
   Result<bool> WarmUp(bool full) const;
+  // A request of the type kExampleType that gives such zeros; empty when too little is declared, or
+  // too much.
+  std::string Example() const;
+  static constexpr char kExampleType[] = "application/json";
 
  private:
   OnnxModel(OnnxSession session, models::Manifest manifest, std::string name)
@@ -39,6 +43,7 @@ class OnnxModel {
   std::optional<ExecutorError> Agree(const std::vector<Tensor>& outputs) const;
   // Who is at fault when the model fails with these words.
   ExecutorError RunFailure(const std::string& text) const;
+  std::vector<Tensor> MadeUpInputs() const;
   Result<Response> Answer(const Request& request, Measurements& measurements) const;
   Result<OnnxSession::Outputs> Infer(const std::vector<Tensor>& inputs) const;
 

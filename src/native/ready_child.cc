@@ -154,11 +154,14 @@ bool AsksForWarmUp(const std::string& text) {
   return header.is_object() && TextOf(header, "do") == "warm_up";
 }
 
-// Writes once to all the memory that a request writes to.
-absl::Status WarmUpAgain(FrameStream& stream, const std::string& text, const OnnxModel& model) {
-  const json header = json::parse(text, nullptr, /*allow_exceptions=*/false);
+// Answers with a request that writes what requests write, or else warms up.
+absl::Status WarmUpAgain(FrameStream& stream, const OnnxModel& model) {
   Measurements measurements;
-  const std::string done = WarmUp(model, TextOf(header, "warm_up"), measurements);
+  const std::string example = model.Example();
+  if (!example.empty()) {
+    return stream.Write(ReportReady("none", measurements, OnnxModel::kExampleType), example);
+  }
+  const std::string done = WarmUp(model, "full", measurements);
   return stream.Write(ReportReady(done, measurements), "");
 }
 
@@ -173,7 +176,7 @@ absl::Status Converse(const OnnxRuntime& runtime, FrameStream& stream) {
     ASSIGN_OR_RETURN(frame, stream.ReadHeader());
     if (!frame) return absl::OkStatus();
     if (frame->body_bytes == 0 && AsksForWarmUp(frame->text)) {
-      RETURN_IF_ERROR(WarmUpAgain(stream, frame->text, *model));
+      RETURN_IF_ERROR(WarmUpAgain(stream, *model));
       continue;
     }
     RETURN_IF_ERROR(Answer(stream, *frame, *model, measurements));

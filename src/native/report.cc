@@ -44,8 +44,11 @@ Timed::~Timed() {
   }
 }
 
-std::string ReportReady(std::string_view warm_up, const Measurements& measurements) {
-  return Dump({{"status", "ready"}, {"warm_up", warm_up}}, measurements);
+std::string ReportReady(std::string_view warm_up, const Measurements& measurements,
+                        std::string_view content_type) {
+  json report = {{"status", "ready"}, {"warm_up", warm_up}};
+  if (!content_type.empty()) report["content_type"] = content_type;
+  return Dump(std::move(report), measurements);
 }
 
 std::string ReportAnswer(std::string_view content_type, const Measurements& measurements) {

@@ -33,7 +33,9 @@ class Timed {
 
 // Reports as src/executors/executor_report.h reads them, of at most kReportBytesMax bytes.
 inline constexpr std::size_t kReportBytesMax = 64 * 1024;
-std::string ReportReady(std::string_view warm_up, const Measurements& measurements);
+// `content_type` is that of an example that goes with it.
+std::string ReportReady(std::string_view warm_up, const Measurements& measurements,
+                        std::string_view content_type = "");
 std::string ReportAnswer(std::string_view content_type, const Measurements& measurements);
 // Says it on stderr, too.
 std::string ReportFailure(const ExecutorError& error, const Measurements& measurements);

@@ -109,7 +109,7 @@ absl::Status PageScanner::AnonymousPages(Range range, std::vector<Range>* found)
   ScanArguments scan{};
   scan.size = sizeof(scan);
   scan.vec = reinterpret_cast<std::uint64_t>(regions.data());
-  scan.vec_len = regions.size();
+  scan.vec_len = std::min<std::uint64_t>(regions.size(), range.size() / kPageBytes);
   scan.category_inverted = kIsFile;
   scan.category_mask = kIsFile;
   scan.category_anyof_mask = kIsPresent | kIsSwapped;

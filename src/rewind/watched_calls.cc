@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <seccomp.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
@@ -141,6 +142,9 @@ CallEffect EffectOf(const user_regs_struct& registers) {
     case SYS_preadv:
     case SYS_getdents64:
       return CallEffect::kDescriptors;
+    case SYS_ioctl:  // Whether something is a terminal, which Python asks of each file it opens.
+      return static_cast<std::uint32_t>(registers.rsi) == TCGETS ? CallEffect::kNothing
+                                                                 : CallEffect::kUnknown;
     case SYS_fcntl:
       switch (static_cast<int>(registers.rsi)) {
         case F_GETFD:
