@@ -222,7 +222,8 @@ def main() -> None:
     out_image = spec("outputs", "y", "FP32", [1, 1000])
     in_gpt = spec("inputs", "tokens", "INT64", [1, -1])
     out_gpt = spec("outputs", "text", "INT64", [1, -1])
-    both_echo = spec("inputs", "x", "FP32", [-1]) + spec("outputs", "y", "FP32", [-1])
+    both_echo = spec("inputs", "x", "FP32", [-1])
+    both_echo += spec("outputs", "y", "FP32", [-1])
     write_scripted(models, "mlp", seeded(mlp), in_mlp + out_mlp)
     write_scripted(models, "resnet18", seeded(resnet18), in_image + out_image)
     # Kernels are compiled for the lengths that come up, so the model says what is usual.

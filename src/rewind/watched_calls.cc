@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <memory>
@@ -38,6 +39,54 @@ constexpr std::array kUnwatched = {
 constexpr std::array kConversing = {SYS_read,  SYS_readv,  SYS_recvfrom, SYS_recvmsg,
                                     SYS_write, SYS_writev, SYS_sendto};
 constexpr std::array kForgetting = {MADV_DONTNEED, MADV_FREE};
+
+// What each call that is stopped at may change, where no argument decides.
+constexpr std::array kAsking = {SYS_stat,
+                                SYS_lstat,
+                                SYS_fstat,
+                                SYS_newfstatat,
+                                SYS_statx,
+                                SYS_access,
+                                SYS_faccessat,
+                                SYS_faccessat2,
+                                SYS_readlink,
+                                SYS_readlinkat,
+                                SYS_getcwd,
+                                SYS_statfs,
+                                SYS_fstatfs,
+                                SYS_wait4,
+                                SYS_sched_getparam,
+                                SYS_sched_getscheduler,
+                                SYS_get_robust_list,
+                                SYS_getpriority,
+                                SYS_getgroups,
+                                SYS_capget,
+                                SYS_getrlimit};
+constexpr std::array kMapping = {SYS_mmap, SYS_munmap, SYS_mremap, SYS_mprotect, SYS_brk};
+constexpr std::array kDescribing = {SYS_close,   SYS_close_range, SYS_dup,       SYS_dup2,
+                                    SYS_dup3,    SYS_lseek,       SYS_read,      SYS_readv,
+                                    SYS_pread64, SYS_preadv,      SYS_getdents64};
+
+CallEffect Opening(std::uint64_t flags) {
+  return (flags & (O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND | __O_TMPFILE)) == O_RDONLY
+             ? CallEffect::kDescriptors
+             : CallEffect::kUnknown;
+}
+
+CallEffect Controlling(int command) {
+  switch (command) {
+    case F_GETFD:
+    case F_GETFL:
+      return CallEffect::kNothing;
+    case F_SETFD:
+    case F_SETFL:
+    case F_DUPFD:
+    case F_DUPFD_CLOEXEC:
+      return CallEffect::kDescriptors;
+    default:
+      return CallEffect::kUnknown;
+  }
+}
 
 absl::Status Checked(int error, std::string_view what) {
   if (error == 0) return absl::OkStatus();
@@ -89,75 +138,26 @@ absl::StatusOr<std::string> CompileWatchFilter() {
 }
 
 CallEffect EffectOf(const user_regs_struct& registers) {
-  // Flags are in registers, which nobody changes behind our back.
-  const auto opens = [](std::uint64_t flags) {
-    return (flags & (O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND | __O_TMPFILE)) == O_RDONLY
-               ? CallEffect::kDescriptors
-               : CallEffect::kUnknown;
+  const auto call = static_cast<long>(registers.orig_rax);
+  const auto is_one_of = [&](const auto& calls) {
+    return std::ranges::find(calls, call) != calls.end();
   };
-  switch (registers.orig_rax) {
-    case SYS_stat:
-    case SYS_lstat:
-    case SYS_fstat:
-    case SYS_newfstatat:
-    case SYS_statx:
-    case SYS_access:
-    case SYS_faccessat:
-    case SYS_faccessat2:
-    case SYS_readlink:
-    case SYS_readlinkat:
-    case SYS_getcwd:
-    case SYS_statfs:
-    case SYS_fstatfs:
-    case SYS_wait4:
-    case SYS_sched_getparam:
-    case SYS_sched_getscheduler:
-    case SYS_get_robust_list:
-    case SYS_getpriority:
-    case SYS_getgroups:
-    case SYS_capget:
-    case SYS_getrlimit:
-      return CallEffect::kNothing;
-    case SYS_mmap:
-    case SYS_munmap:
-    case SYS_mremap:
-    case SYS_mprotect:
-    case SYS_brk:
-      return CallEffect::kLayout;
+  if (is_one_of(kAsking)) return CallEffect::kNothing;
+  if (is_one_of(kMapping)) return CallEffect::kLayout;
+  if (is_one_of(kDescribing)) return CallEffect::kDescriptors;
+  // Arguments are in registers, which nobody changes behind our back.
+  switch (call) {
     case SYS_madvise:
       return CallEffect::kAdvice;
     case SYS_open:
-      return opens(registers.rsi);
+      return Opening(registers.rsi);
     case SYS_openat:
-      return opens(registers.rdx);
-    case SYS_close:
-    case SYS_close_range:
-    case SYS_dup:
-    case SYS_dup2:
-    case SYS_dup3:
-    case SYS_lseek:
-    case SYS_read:
-    case SYS_readv:
-    case SYS_pread64:
-    case SYS_preadv:
-    case SYS_getdents64:
-      return CallEffect::kDescriptors;
+      return Opening(registers.rdx);
     case SYS_ioctl:  // Whether something is a terminal, which Python asks of each file it opens.
       return static_cast<std::uint32_t>(registers.rsi) == TCGETS ? CallEffect::kNothing
                                                                  : CallEffect::kUnknown;
     case SYS_fcntl:
-      switch (static_cast<int>(registers.rsi)) {
-        case F_GETFD:
-        case F_GETFL:
-          return CallEffect::kNothing;
-        case F_SETFD:
-        case F_SETFL:
-        case F_DUPFD:
-        case F_DUPFD_CLOEXEC:
-          return CallEffect::kDescriptors;
-        default:
-          return CallEffect::kUnknown;
-      }
+      return Controlling(static_cast<int>(registers.rsi));
     default:
       return CallEffect::kUnknown;
   }

@@ -207,9 +207,10 @@ def test_downloads_are_bars_on_a_terminal_and_lines_in_a_log(
     (tmp_path / "models" / "large" / "data.bin").write_bytes(bytes(48 << 20))
     network = start_network(tmp_path / "models", registry=True)
     options = ["--registry-addr", registry_of(network), "--download-limit", "40"]
-    pull = [BIN / "ncn", "models", "pull", *options]
+    pull: list[str | Path] = [BIN / "ncn", "models", "pull", *options]
     (tmp_path / "none").mkdir()
-    node = [BIN / "compute_node", "--gateway-addr", network.address, *options]
+    node: list[str | Path] = [BIN / "compute_node", *options]
+    node += ["--gateway-addr", network.address]
     node += ["--sync-models", "--model-path", tmp_path / "none"]
     node += ["--state-dir", tmp_path / "state"]
     for number, command in enumerate([pull, node]):
@@ -224,8 +225,10 @@ def test_downloads_are_bars_on_a_terminal_and_lines_in_a_log(
     assert "\x1b" not in log and "[#" not in log
 
 
-def shown_on_terminal(command: list[object], is_enough: Callable[[str], bool]) -> str:
-    """What a command writes to a terminal until that is enough; then it is asked to end."""
+def shown_on_terminal(
+    command: list[str | Path], is_enough: Callable[[str], bool]
+) -> str:
+    """What a command writes to a terminal until that is enough; then it is to end."""
     screen, program = pty.openpty()
     process = subprocess.Popen(
         [str(part) for part in command],
