@@ -12,6 +12,7 @@
 #include "config/locations.h"
 #include "executors/execution_policy.h"
 #include "executors/runtime_environment.h"
+#include "rewind/self_check.h"
 #include "sandbox/probe.h"
 #include "sandbox/sandbox.h"
 
@@ -115,6 +116,22 @@ Finding TryStrict(const absl::StatusOr<std::unique_ptr<sandbox::Sandbox>>& sandb
   return finding;
 }
 
+// Whether a process can be returned to a moment before, as --isolation rewind does.
+Finding TryRewind() {
+  Finding finding{.what = "rewind", .required = false};
+  const auto report = rewind::CheckKernel();
+  finding.holds = report.ok();
+  if (report.ok()) {
+    finding.detail = "a process that was rewound has forgotten what it was asked";
+    return finding;
+  }
+  finding.detail = std::string(report.status().message());
+  finding.cure =
+      "Use Linux 6.9 or later on x86-64, with ptrace of one's own processes allowed; until then "
+      "--isolation rewind is the same as --isolation request.";
+  return finding;
+}
+
 // The runtime image, or the virtual environment in its place, and whether its Python starts.
 Finding TryImage(sandbox::Sandbox& sandbox, const DoctorOptions& options) {
   Finding finding{.what = "runtime image"};
@@ -145,6 +162,7 @@ Finding TryImage(sandbox::Sandbox& sandbox, const DoctorOptions& options) {
 
 std::vector<Finding> Examine(const DoctorOptions& options) {
   std::vector<Finding> findings = TryLayers();
+  findings.push_back(TryRewind());
   auto strict = sandbox::CreateSandbox({sandbox::SandboxMode::kStrict});
   findings.push_back(TryStrict(strict));
   // Limits and image can be tried in what there is of a sandbox, too.

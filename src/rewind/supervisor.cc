@@ -23,7 +23,9 @@ namespace ncn::rewind {
 namespace {
 
 constexpr std::chrono::seconds kStopTimeMax(1);
-constexpr unsigned kPidfdThread = O_EXCL;  // PIDFD_THREAD, since Linux 6.9.
+// Of <linux/pidfd.h>, since Linux 6.9.
+constexpr unsigned kPidfdThread = O_EXCL;
+constexpr unsigned kPidfdSignalThreadGroup = 1U << 1;
 constexpr std::size_t kAdvisedMax = 10'000;
 constexpr std::size_t kExtendedBytesMax = 16 << 10;
 constexpr unsigned long kOptions = PTRACE_O_EXITKILL | PTRACE_O_TRACESECCOMP | PTRACE_O_TRACECLONE |
@@ -145,7 +147,9 @@ absl::StatusOr<std::unique_ptr<Supervisor>> Supervisor::Attach(pid_t pid) {
 Supervisor::~Supervisor() { Send(SIGKILL); }
 
 void Supervisor::Send(int signal) const {
-  ::syscall(SYS_pidfd_send_signal, main_thread_.get(), signal, nullptr, 0);
+  // A thread that has ended takes no signal for the others.
+  const unsigned to = signal == SIGKILL ? kPidfdSignalThreadGroup : 0;
+  ::syscall(SYS_pidfd_send_signal, main_thread_.get(), signal, nullptr, to);
 }
 
 void Supervisor::Trace(std::promise<absl::Status> attached) {

@@ -122,7 +122,7 @@ def test_doctor_finds_every_layer_and_the_image() -> None:
     assert report["strict_would_run"] == (result.returncode == 0)
     for finding in findings.values():
         assert finding["holds"] or not finding["required"], finding
-    for layer in (*LAYERS, "strict mode", "memory limit", "runtime image"):
+    for layer in (*LAYERS, "strict mode", "memory limit", "rewind", "runtime image"):
         assert findings[layer]["holds"], findings[layer]
     table = ncn("doctor").stdout
     for what in findings:

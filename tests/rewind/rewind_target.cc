@@ -73,9 +73,12 @@ RewindTarget::~RewindTarget() {
   ::waitpid(pid_, nullptr, 0);
 }
 
+bool RewindTarget::Send(std::uint32_t question) {
+  return ::write(socket_.get(), &question, sizeof(question)) == sizeof(question);
+}
+
 bool RewindTarget::Ask(std::uint32_t question, std::uint8_t* answer) {
-  return ::write(socket_.get(), &question, sizeof(question)) == sizeof(question) &&
-         ::read(socket_.get(), answer, 1) == 1;
+  return Send(question) && ::read(socket_.get(), answer, 1) == 1;
 }
 
 absl::Status RewindTarget::Snapshot(std::uint32_t question) {

@@ -19,6 +19,7 @@ class RewindTarget {
   explicit RewindTarget(Answer answer, void (*prepare)() = nullptr);
   ~RewindTarget();
 
+  bool Send(std::uint32_t question);
   // False when it ended instead.
   bool Ask(std::uint32_t question, std::uint8_t* answer);
   // Takes the snapshot, then rewinds once with what `question` makes it write, if not 0.

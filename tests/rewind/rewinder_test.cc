@@ -16,6 +16,7 @@
 #include "base/strings.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "rewind/self_check.h"
 #include "rewind_target.h"
 
 namespace ncn::rewind {
@@ -46,6 +47,26 @@ TEST(RewinderTest, GivesTheSameAnswerEveryTime) {
     const auto report = target.rewinder().Rewind();
     ASSERT_TRUE(report.ok()) << report.status();
   }
+}
+
+TEST(RewinderTest, EndsAProcessWhoseMainThreadHasEnded) {
+  RewindTarget target([](std::uint32_t) -> std::uint8_t {
+    std::thread([] {
+      while (true) ::pause();
+    }).detach();
+    ::syscall(SYS_exit, 0);  // Of this thread alone.
+    return 0;
+  });
+  ASSERT_TRUE(target.Snapshot(0).ok());
+  target.Send(1);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_FALSE(target.rewinder().Rewind().ok());
+}
+
+TEST(RewinderTest, TheKernelCanDoWhatARewindNeeds) {
+  const auto report = CheckKernel();
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_GT(report->pages_written + report->pages_dropped, 0);
 }
 
 TEST(RewinderTest, ReportsWhatItDid) {

@@ -1,0 +1,12 @@
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "rewind/snapshot.h"
+
+namespace ncn::rewind {
+
+// Forks a process that counts, rewinds it, and looks whether it has forgotten: whether this kernel
+// can do what a rewind needs. The error tells what is in the way. Thread-safe.
+absl::StatusOr<RewindReport> CheckKernel();
+
+}  // namespace ncn::rewind
