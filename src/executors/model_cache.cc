@@ -94,9 +94,10 @@ ModelCache::Pool& ModelCache::PoolFor(const Recipe& recipe) {
 
 // As many more as are asked for while one is made.
 std::uint32_t ModelCache::Wanted(const Pool& pool) const {
-  // One that is rewound is back sooner than another is made.
   if (pool.recipe.rewound) {
-    return std::min(std::max(options_.children_min, pool.waiting), options_.children_max);
+    // As many as run at once, and one that is rewound meanwhile.
+    const std::uint32_t ahead = pool.waiting > 0 ? pool.waiting + 1 : options_.children_min;
+    return std::min(std::max(options_.children_min, ahead), options_.children_max);
   }
   const auto meanwhile = static_cast<std::uint32_t>(std::min(AskedDuringLoad(pool), 1e6));
   const std::uint32_t most = Affordable(pool);

@@ -433,7 +433,7 @@ TEST_F(ModelCacheTest, RewoundChildrenOutlastAPauseBetweenBursts) {
       EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready <= 2; }));
     } else {
       std::this_thread::sleep_for(milliseconds(1500));  // A sweep takes place once a second.
-      EXPECT_EQ(EntryOf(cache, "m").ready, 4);
+      EXPECT_GE(EntryOf(cache, "m").ready, 4);
     }
   }
 }
