@@ -226,7 +226,7 @@ def main() -> None:
     both_echo += spec("outputs", "y", "FP32", [-1])
     write_scripted(models, "mlp", seeded(mlp), in_mlp + out_mlp)
     write_scripted(models, "resnet18", seeded(resnet18), in_image + out_image)
-    # Kernels are compiled for the lengths that come up, so the model says what is usual.
+    # Kernels are compiled for lengths that come up: the model says what is usual.
     usual = '[warm_up]\ninput = "usual.json"\n'
     write_scripted(models, "gpt", seeded(Gpt), in_gpt + out_gpt + usual)
     zeros = numpy.zeros((1, PROMPT), numpy.int64)
