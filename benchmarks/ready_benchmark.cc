@@ -237,6 +237,7 @@ absl::Status Main(const Options& options) {
   executors::ReadyScriptRunner runner(zygotes, cold, sandbox->mode(), environment, scripts,
                                       {.limits = limits,
                                        .isolation = *level,
+                                       .snapshots = options.at("--snapshots") == "yes",
                                        .cache = {.children_min = ready_min,
                                                  .children_max = ready_min + 4 * cores,
                                                  .builders = cores}},
@@ -275,13 +276,16 @@ absl::Status Main(const Options& options) {
 }  // namespace ncn::benchmarks
 
 int main(int argc, char** argv) {
-  ncn::benchmarks::Options options = {
-      {"--level", "request"}, {"--ready-min", "1"}, {"--executor", ""}, {"--others", ""}};
+  ncn::benchmarks::Options options = {{"--level", "request"},
+                                      {"--ready-min", "1"},
+                                      {"--executor", ""},
+                                      {"--others", ""},
+                                      {"--snapshots", "yes"}};
   for (int i = 1; i + 1 < argc; i += 2) options[argv[i]] = argv[i + 1];
   if (options["--models"].empty() || options["--model"].empty()) {
     std::fprintf(stderr,
                  "Usage: ready_benchmark --models DIR --model NAME [--level LEVEL] "
-                 "[--executor NAME] [--ready-min N] [--others NAME,NAME]\n");
+                 "[--executor NAME] [--ready-min N] [--others NAME,NAME] [--snapshots yes|no]\n");
     return 2;
   }
   const absl::Status status = ncn::benchmarks::Main(options);

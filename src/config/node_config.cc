@@ -67,13 +67,13 @@ void AddReadyOptions(CLI::App& app, NodeConfig& config) {
       ->envname("THREADS_PER_REQUEST")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
-  app.add_option(
-         "--isolation", config.isolation,
-         "request: a sandbox of its own, made ahead, for each request; rewind: one that is made "
-         "what it was before the last request; tenant: one may serve "
-         "the same client again; cold: a new interpreter for each")
+  app.add_option("--isolation", config.isolation,
+                 "rewind: a sandbox that is made what it was before the last request, where the "
+                 "kernel can; "
+                 "request: one of its own, made ahead, for each request; tenant: one may serve "
+                 "the same client again; cold: a new interpreter for each")
       ->envname("ISOLATION")
-      ->check(CLI::IsMember({"request", "rewind", "tenant", "cold"}))
+      ->check(CLI::IsMember({"rewind", "request", "tenant", "cold"}))
       ->capture_default_str();
   app.add_option_function<std::vector<std::string>>(
          "--isolation-of",
@@ -83,7 +83,7 @@ void AddReadyOptions(CLI::App& app, NodeConfig& config) {
              const std::string level = word.substr(equals == word.npos ? word.size() : equals + 1);
              if (level != "request" && level != "rewind" && level != "tenant" && level != "cold") {
                throw CLI::ValidationError(
-                   "--isolation-of", "\"" + word + "\" is not MODEL=request|rewind|tenant|cold");
+                   "--isolation-of", "\"" + word + "\" is not MODEL=rewind|request|tenant|cold");
              }
              config.isolation_of[word.substr(0, equals)] = level;
            }

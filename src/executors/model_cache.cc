@@ -108,7 +108,13 @@ std::uint32_t ModelCache::Wanted(const Pool& pool) const {
 }
 
 std::uint64_t ModelCache::MemoryOf(const Pool& pool) {
-  return pool.ready.empty() ? 0 : pool.shared_bytes + pool.ready.size() * pool.private_bytes;
+  const std::uint64_t shared = pool.recipe.shared ? pool.recipe.shared->memory_bytes() : 0;
+  return shared +
+         (pool.ready.empty() ? 0 : pool.shared_bytes + pool.ready.size() * pool.private_bytes);
+}
+
+void ModelCache::DropShared(const Pool& pool) {
+  if (pool.recipe.shared) pool.recipe.shared->Drop();
 }
 
 std::uint32_t ModelCache::UnusedIn(const Pool& pool) {
@@ -136,7 +142,7 @@ double ModelCache::AskedDuringLoad(const Pool& pool) const {
 WarmUp ModelCache::WarmUpFor(const Pool& pool) const {
   // Each of its requests finds what the first call left: one call is never too much to pay. But
   // who waits for the very first child gets one without, for this request alone.
-  if (pool.recipe.rewound) {
+  if (pool.recipe.rewound || (pool.recipe.shared && pool.recipe.shared->wanted())) {
     const bool first = UnusedIn(pool) + pool.busy + pool.loading <= 1;
     return pool.waiting > 0 && first ? WarmUp::kNone : WarmUp::kFull;
   }
@@ -149,6 +155,7 @@ WarmUp ModelCache::WarmUpFor(const Pool& pool) const {
 void ModelCache::DropForgotten(Pool& pool) {
   if (!pool.forgotten || pool.waiting > 0) return;
   pool.to_load = 0;
+  DropShared(pool);
   pool.recipe = {.model = pool.recipe.model, .executor = pool.recipe.executor};
 }
 
@@ -336,7 +343,7 @@ void ModelCache::KeepToBudget(Pool& spared) {
   while (memory() > options_.memory_bytes) {
     Pool* oldest = nullptr;
     for (auto& [key, pool] : pools_) {
-      if (&pool == &spared || pool.ready.empty() || options_.pinned.contains(pool.recipe.model))
+      if (&pool == &spared || MemoryOf(pool) == 0 || options_.pinned.contains(pool.recipe.model))
         continue;
       if (pool.waiting > 0) continue;  // It is about to be taken.
       if (oldest == nullptr || pool.last_asked < oldest->last_asked) oldest = &pool;
@@ -345,6 +352,7 @@ void ModelCache::KeepToBudget(Pool& spared) {
     base::Log("executors").info("model {} leaves the cache: memory is short", oldest->recipe.model);
     while (!oldest->ready.empty()) Destroy(*oldest, oldest->ready.begin());
     oldest->to_load = 0;
+    DropShared(*oldest);
   }
   while (memory() > options_.memory_bytes && spared.ready.size() > 1 && spared.waiting == 0) {
     Destroy(spared, std::prev(spared.ready.end()));
@@ -366,6 +374,7 @@ void ModelCache::Sweep() {
       if (stale || surplus || !at->child->usable()) Destroy(pool, at);
       at = next;
     }
+    if (stale) DropShared(pool);
     if (!stale && pool.ready.empty() && pool.failures == 0) Want(pool);
   }
 }

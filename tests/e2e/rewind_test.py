@@ -1,9 +1,12 @@
 """Level "rewind": one process answers request after request, remembering none."""
 
 import json
+import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from conftest import Network, write_scripted_model
 from ready_test import REMEMBERS, answer
 
@@ -99,3 +102,24 @@ def test_what_cannot_be_undone_ends_the_process(
     for _ in range(4):
         assert answer(network, "remembers") == "1 1 1"
     assert "what cannot be undone: system call" in network.log()
+
+
+@pytest.mark.parametrize("level", ["request", "rewind", "tenant"])
+def test_further_sandboxes_are_made_from_the_first(
+    start_network: Callable[..., Network], tmp_path: Path, level: str
+) -> None:
+    models = tmp_path / "models"
+    write_scripted_model(models, "leaves", LEAVES)
+    options = ("--isolation", level, "--ready-min", "3", "--log", "debug")
+    network = start_network(models, *options, "--preload", "leaves")
+    words = [json.loads(answer(network, "leaves")) for _ in range(8)]
+    made = re.compile(r"child \d+ made from another")
+    deadline = time.monotonic() + 20
+    while not made.search(network.log()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert made.search(network.log()), network.log()
+    assert (
+        len({word["random"] for word in words}) == 8
+    ), "siblings draw the same numbers"
+    if level != "tenant":
+        assert [word["found"] for word in words] == [[]] * 8
