@@ -17,6 +17,7 @@ namespace {
 using Call = RemoteCalls::Call;
 
 constexpr int kNoDescriptor = -1;
+constexpr char kImageName[] = "/memfd:snapshot (deleted)";
 constexpr std::uint64_t kAddressesEnd = 1ULL << 47;
 
 Call Unmap(const Range& range) { return {SYS_munmap, {range.start, range.size()}, 0}; }
@@ -49,12 +50,15 @@ class Repair {
   // How many mappings it repaired.
   absl::StatusOr<std::uint32_t> Do(int conversation, bool much) {
     ASSIGN_OR_RETURN(image_, calls_.HandOver(snapshot_.image.get(), conversation));
-    if (much) RETURN_IF_ERROR(calls_.MapLoop(image_, snapshot_.loop_offset, FreeAddress()));
+    std::uint64_t loop = 0;
+    if (much) {
+      ASSIGN_OR_RETURN(loop, calls_.MapLoop(image_, snapshot_.loop_offset, FreeAddress()));
+    }
     RemoveNew();
     RETURN_IF_ERROR(MapLost());
     if (much) CopyLearned();
     RETURN_IF_ERROR(calls_.ExpectAll(todo_));
-    RETURN_IF_ERROR(calls_.UnmapLoop());
+    if (loop != 0) RETURN_IF_ERROR(calls_.UnmapLoop());
     RETURN_IF_ERROR(calls_.Close(image_));
     for (const auto& [path, number] : files_) RETURN_IF_ERROR(calls_.Close(number));
     return repaired_;
@@ -110,7 +114,9 @@ class Repair {
   // Something that the image does not hold.
   absl::Status MapAgain(const Mapping& own) {
     const int flags = own.shared ? MAP_SHARED : MAP_PRIVATE;
-    if (own.anonymous() && own.name.empty()) {
+    if (own.name == kImageName) {
+      todo_.push_back(Map(own.range, own.protection, flags, image_, own.offset));
+    } else if (own.anonymous() && own.name.empty()) {
       todo_.push_back(Map(own.range, own.protection, flags | MAP_ANONYMOUS, kNoDescriptor, 0));
     } else if (own.anonymous() || IsThereInPieces(own)) {
       // Perhaps with other permissions; or it is something else, which the comparison of the
@@ -168,13 +174,19 @@ class Repair {
 
 }  // namespace
 
-absl::Status MapImage(RemoteCalls& calls, const Snapshot& snapshot, int conversation) {
-  ASSIGN_OR_RETURN(const int image, calls.HandOver(snapshot.image.get(), conversation));
-  RETURN_IF_ERROR(calls.MapLoop(image, snapshot.loop_offset, 0));
+absl::Status MapImage(RemoteCalls& calls, int conversation, Snapshot* snapshot) {
+  ASSIGN_OR_RETURN(const int image, calls.HandOver(snapshot->image.get(), conversation));
+  ASSIGN_OR_RETURN(snapshot->loop, calls.MapLoop(image, snapshot->loop_offset, 0));
   std::vector<Call> todo;
-  for (const ImagedPart& part : snapshot.parts) todo.push_back(MapPart(part, image));
+  for (const ImagedPart& part : snapshot->parts) todo.push_back(MapPart(part, image));
   RETURN_IF_ERROR(calls.ExpectAll(todo));
-  RETURN_IF_ERROR(calls.UnmapLoop());
+  if (snapshot->loop != 0) {
+    ASSIGN_OR_RETURN(const std::int64_t view,
+                     calls.Make(SYS_mmap, {0, snapshot->loop_offset, PROT_READ, MAP_PRIVATE,
+                                           static_cast<std::uint64_t>(image), 0}));
+    if (view < 0) return CannotRewind("there is no room for a second view of its memory");
+    snapshot->view = static_cast<std::uint64_t>(view);
+  }
   return calls.Close(image);
 }
 

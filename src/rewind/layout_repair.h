@@ -9,8 +9,8 @@
 namespace ncn::rewind {
 
 // Makes the process map all of the image, privately, in place of the memory that it was copied
-// from.
-absl::Status MapImage(RemoteCalls& calls, const Snapshot& snapshot, int conversation);
+// from, and a second time to read from, with the loops of RemoteCalls; the snapshot hears where.
+absl::Status MapImage(RemoteCalls& calls, int conversation, Snapshot* snapshot);
 
 // Makes a process whose memory is laid out in some other way map what the snapshot says, page for
 // page: removes what is new, maps again what is gone, from image and files. With `much` to do it

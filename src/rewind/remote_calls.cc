@@ -58,25 +58,40 @@ absl::Status RemoteCalls::ExpectAll(const std::vector<Call>& calls) {
   return absl::OkStatus();
 }
 
-absl::Status RemoteCalls::MapLoop(int file, std::uint64_t offset, std::uint64_t address) {
+absl::Status RemoteCalls::CopyAll(const std::vector<Copy>& copies) {
+  static_assert(sizeof(Copy) == 24, "as the copying loop reads it");
+  const std::uint64_t bytes = copies.size() * sizeof(Copy);
+  ASSIGN_OR_RETURN(const std::uint64_t table, Scratch(bytes));
+  RETURN_IF_ERROR(memory_.Write(table, copies.data(), bytes));
+  const auto after = process_.RunToBreakpoint(loop_ + kCopyingLoopOffset, table + bytes, table);
+  RETURN_IF_ERROR(after.status());
+  return after->r15 == table + bytes ? absl::OkStatus() : CannotRewind("it did not copy all");
+}
+
+absl::StatusOr<std::uint64_t> RemoteCalls::MapLoop(int file, std::uint64_t offset,
+                                                   std::uint64_t address) {
   const int flags = MAP_PRIVATE | (address != 0 ? MAP_FIXED_NOREPLACE : 0);
   ASSIGN_OR_RETURN(
       const std::int64_t at,
       Make(SYS_mmap, {address, kPageBytes, PROT_READ | PROT_EXEC, static_cast<std::uint64_t>(flags),
                       static_cast<std::uint64_t>(file), offset}));
-  if (at > 0) loop_ = static_cast<std::uint64_t>(at);
-  return absl::OkStatus();
+  loop_ = at > 0 ? static_cast<std::uint64_t>(at) : 0;
+  return loop_;
 }
 
 absl::Status RemoteCalls::UnmapLoop() {
-  const std::uint64_t at = std::exchange(loop_, 0);
-  return at == 0 ? absl::OkStatus() : Expect(SYS_munmap, {at, kPageBytes}, 0);
+  return Expect(SYS_munmap, {std::exchange(loop_, 0), kPageBytes}, 0);
+}
+
+std::uint64_t RoomBelow(std::uint64_t stack_pointer, std::uint64_t bytes) {
+  const std::uint64_t room = (bytes + kRedZoneBytes + kAlignment - 1) / kAlignment * kAlignment;
+  return (stack_pointer & ~(kAlignment - 1)) - room;
 }
 
 absl::StatusOr<std::uint64_t> RemoteCalls::Scratch(std::uint64_t bytes) const {
-  const std::uint64_t room = (bytes + kRedZoneBytes + kAlignment - 1) / kAlignment * kAlignment;
-  if (stack_pointer_ < room + kAlignment) return CannotRewind("its main thread has no stack");
-  return (stack_pointer_ & ~(kAlignment - 1)) - room;
+  const std::uint64_t at = RoomBelow(stack_pointer_, bytes);
+  if (at >= stack_pointer_) return CannotRewind("its main thread has no stack");
+  return at;
 }
 
 absl::StatusOr<int> RemoteCalls::HandOver(int descriptor, int conversation) {

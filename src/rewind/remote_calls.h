@@ -32,6 +32,25 @@ inline constexpr std::array<unsigned char, 47> kCallingLoop = {
     0xcc,                    // end:  int3
 };
 
+// The same for a table of copies within the process.
+inline constexpr std::array<unsigned char, 26> kCopyingLoop = {
+    0xfc,                    //       cld
+    0x4d, 0x39, 0xf7,        // loop: cmp r15, r14
+    0x74, 0x13,              //       je end
+    0x49, 0x8b, 0x3f,        //       mov rdi, [r15]
+    0x49, 0x8b, 0x77, 0x08,  //       mov rsi, [r15 + 8]
+    0x49, 0x8b, 0x4f, 0x10,  //       mov rcx, [r15 + 16]
+    0x49, 0x83, 0xc7, 0x18,  //       add r15, 24
+    0xf3, 0xa4,              //       rep movsb
+    0xeb, 0xe8,              //       jmp loop
+    0xcc,                    // end:  int3
+};
+// Where it stands behind the calling loop.
+inline constexpr std::uint64_t kCopyingLoopOffset = 64;
+
+// Where so many bytes have room below a stack, out of reach of the code that uses it.
+std::uint64_t RoomBelow(std::uint64_t stack_pointer, std::uint64_t bytes);
+
 // System calls that a stopped process is made to make, at an instruction of the kernel's own code
 // page. They change the main thread's registers and what lies below its stack pointer; whoever
 // makes them restores both.
@@ -44,13 +63,15 @@ class RemoteCalls {
     std::uint64_t wanted;  // What it is to return.
   };
 
-  // `stack_pointer` is the main thread's. All outlive this.
+  // `stack_pointer` is the main thread's. The loops are mapped at `loop`, as the snapshot has them;
+  // 0: they are not, or the process may have changed them. All outlive this.
   RemoteCalls(StoppedProcess& process, const ProcessMemory& memory, std::uint64_t instruction,
-              std::uint64_t stack_pointer)
+              std::uint64_t stack_pointer, std::uint64_t loop = 0)
       : process_(process),
         memory_(memory),
         instruction_(instruction),
-        stack_pointer_(stack_pointer) {}
+        stack_pointer_(stack_pointer),
+        loop_(loop) {}
 
   // What the call returns, -errno for an error.
   absl::StatusOr<std::int64_t> Make(long call, const Arguments& arguments);
@@ -60,9 +81,13 @@ class RemoteCalls {
   // all, otherwise four for each call.
   absl::Status ExpectAll(const std::vector<Call>& calls);
   // Maps the calling loop, which stands at `offset` of an open file, at a free address, or where
-  // the kernel likes for 0; without it calls are made one by one.
-  absl::Status MapLoop(int file, std::uint64_t offset, std::uint64_t address);
+  // the kernel likes for 0; where it is. 0: the sandbox does not allow it, and calls are made one
+  // by one.
+  absl::StatusOr<std::uint64_t> MapLoop(int file, std::uint64_t offset, std::uint64_t address);
   absl::Status UnmapLoop();
+  // Lets the process copy, by the copying loop behind the calling one; there is room for the table
+  // below the stack.
+  absl::Status CopyAll(const std::vector<Copy>& copies);
   // Hands it a descriptor over the conversation, of which `conversation` is our end; the number
   // that it has there.
   absl::StatusOr<int> HandOver(int descriptor, int conversation);
@@ -78,7 +103,7 @@ class RemoteCalls {
   const ProcessMemory& memory_;
   const std::uint64_t instruction_;
   const std::uint64_t stack_pointer_;
-  std::uint64_t loop_ = 0;  // Where it is mapped; 0: nowhere.
+  std::uint64_t loop_;
 };
 
 }  // namespace ncn::rewind

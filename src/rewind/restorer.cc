@@ -94,8 +94,14 @@ absl::Status Restorer::Rewind(StoppedProcess& process, Supervisor::Touched touch
     ASSIGN_OR_RETURN(own, OwnPages(true, report));
   }
   if (learn) snapshot_->Learn(own);
-  RETURN_IF_ERROR(RestorePages(calls, own, report));
+  // Who may have changed permissions may have changed the loops, until that is dropped.
+  RemoteCalls by_loop(process, memory_, snapshot_->instruction, snapshot_->threads[0].registers.rsp,
+                      snapshot_->loop);
+  const Clock::time_point began = Clock::now();
+  RETURN_IF_ERROR(Drop(touched.layout ? calls : by_loop, own, report));
+  RETURN_IF_ERROR(WritePages(by_loop, report));
   before = Clock::now();
+  report->write += before - began;
   if (touched.descriptors) {
     ASSIGN_OR_RETURN(const auto descriptors, ReadDescriptors(pid));
     if (descriptors != descriptors_) return CannotRewind("its descriptors are others");
@@ -157,14 +163,15 @@ absl::Status Restorer::AdoptStack(pid_t pid) {
   return absl::OkStatus();
 }
 
-absl::Status Restorer::RestorePages(RemoteCalls& calls, const std::vector<Range>& own,
-                                    RewindReport* report) const {
-  const Clock::time_point before = Clock::now();
-  RETURN_IF_ERROR(Drop(calls, own, report));
-  RETURN_IF_ERROR(memory_.WriteMany(snapshot_->learned_here, snapshot_->learned_there));
+absl::Status Restorer::WritePages(RemoteCalls& calls, RewindReport* report) const {
+  // The process copies faster than one that has to look up where its pages are.
+  if (snapshot_->copies.empty()) {
+    RETURN_IF_ERROR(memory_.WriteMany(snapshot_->learned_here, snapshot_->learned_there));
+  } else {
+    RETURN_IF_ERROR(calls.CopyAll(snapshot_->copies));
+  }
   RETURN_IF_ERROR(WriteStack());
   report->pages_written += snapshot_->learned_pages + snapshot_->stack.bytes.size() / kPageBytes;
-  report->write += Clock::now() - before;
   return absl::OkStatus();
 }
 
@@ -174,12 +181,13 @@ absl::Status Restorer::Drop(RemoteCalls& calls, const std::vector<Range>& own,
   const std::vector<Range>& learned = snapshot_->learned;
   auto kept = learned.begin();
   Range dropped;
-  const auto flush = [&]() -> absl::Status {
-    if (dropped.size() == 0) return absl::OkStatus();
-    return calls.Expect(SYS_madvise, {dropped.start, dropped.size(), MADV_DONTNEED}, 0);
+  std::vector<RemoteCalls::Call> todo;
+  const auto flush = [&] {
+    if (dropped.size() == 0) return;
+    todo.push_back({SYS_madvise, {dropped.start, dropped.size(), MADV_DONTNEED}, 0});
   };
-  // A call in the process costs more than the pages between two ranges, which are written below.
-  const auto drop = [&](Range range) -> absl::Status {
+  // A call costs more than the pages between two ranges, which are written below.
+  const auto drop = [&](Range range) {
     report->pages_dropped += range.size() / kPageBytes;
     const ImagedPart* const part = snapshot_->PartAt(range.start);
     const bool near =
@@ -187,29 +195,28 @@ absl::Status Restorer::Drop(RemoteCalls& calls, const std::vector<Range>& own,
         snapshot_->PartAt(dropped.start) == part && snapshot_->PartAt(range.end - 1) == part;
     if (near) {
       dropped.end = range.end;
-      return absl::OkStatus();
+      return;
     }
-    RETURN_IF_ERROR(flush());
+    flush();
     dropped = range;
-    return absl::OkStatus();
   };
   for (const Range& range : own) {
     std::uint64_t at = range.start;
-    const auto keep = [&](const Range& known) -> absl::Status {
+    const auto keep = [&](const Range& known) {
       const Range common = Common({at, range.end}, known);
-      if (common.size() == 0) return absl::OkStatus();
-      if (common.start > at) RETURN_IF_ERROR(drop({at, common.start}));
+      if (common.size() == 0) return;
+      if (common.start > at) drop({at, common.start});
       at = common.end;
-      return absl::OkStatus();
     };
     while (kept != learned.end() && kept->end <= at) ++kept;
     for (auto next = kept; next != learned.end() && next->start < range.end; ++next) {
-      RETURN_IF_ERROR(keep(*next));
+      keep(*next);
     }
-    for (const Range& page : snapshot_->stack.pages) RETURN_IF_ERROR(keep(page));
-    if (at < range.end) RETURN_IF_ERROR(drop({at, range.end}));
+    for (const Range& page : snapshot_->stack.pages) keep(page);
+    if (at < range.end) drop({at, range.end});
   }
-  return flush();
+  flush();
+  return calls.ExpectAll(todo);
 }
 
 absl::Status Restorer::WriteStack() const {

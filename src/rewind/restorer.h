@@ -63,8 +63,8 @@ class Restorer {
   absl::StatusOr<std::vector<Range>> OwnPages(bool everywhere, RewindReport* report) const;
   bool StackHasGrown(const std::vector<Range>& own) const;
   absl::Status AdoptStack(pid_t pid);
-  absl::Status RestorePages(RemoteCalls& calls, const std::vector<Range>& own,
-                            RewindReport* report) const;
+  // Writes back what requests write.
+  absl::Status WritePages(RemoteCalls& calls, RewindReport* report) const;
   absl::Status Drop(RemoteCalls& calls, const std::vector<Range>& own, RewindReport* report) const;
   absl::Status WriteStack() const;
   absl::Status RestoreThreads(StoppedProcess& process) const;

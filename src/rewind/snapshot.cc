@@ -29,6 +29,8 @@ namespace {
 
 // A file mapping that may be written and has not been: copied up to here, beyond that left alone.
 constexpr std::uint64_t kUnwrittenFileBytesMax = 4 << 20;
+constexpr std::uint64_t kJoinGapBytes = 1 << 20;
+constexpr std::size_t kCopiesMax = 2000;
 constexpr int kRestartBlock = 516, kRestartNoInterrupt = 513;  // ERESTART_*, kernel's own.
 
 absl::StatusOr<std::vector<std::string>> ListProc(pid_t pid, std::string_view name) {
@@ -185,7 +187,7 @@ absl::Status Snapshot::ReplaceMemory(StoppedProcess& process, const ProcessMemor
   RETURN_IF_ERROR(Choose(memory, found, flags));
   RETURN_IF_ERROR(CopyMemory(memory, found));
   RemoteCalls calls(process, memory, instruction, threads[0].registers.rsp);
-  RETURN_IF_ERROR(MapImage(calls, *this, conversation));
+  RETURN_IF_ERROR(MapImage(calls, conversation, this));
   for (const Range& range : forgotten) {
     RETURN_IF_ERROR(calls.Expect(SYS_madvise, {range.start, range.size(), MADV_DONTNEED}, 0));
   }
@@ -204,7 +206,8 @@ void Snapshot::FindSpans() {
     if (!mapping.special() && (mapping.protection & PROT_WRITE) != 0) {
       const bool is_stack = mapping.range.end == stack.range.end;
       const Range range{is_stack ? below : mapping.range.start, mapping.range.end};
-      if (!writable.empty() && writable.back().end == range.start) {
+      // One look at a little more is cheaper than two.
+      if (!writable.empty() && joined && range.start - writable.back().end <= kJoinGapBytes) {
         writable.back().end = range.end;
       } else {
         writable.push_back(range);
@@ -286,7 +289,9 @@ absl::Status Snapshot::CopyMemory(const ProcessMemory& memory, const std::vector
   void* const space =
       ::mmap(nullptr, image_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, image.get(), 0);
   if (space == MAP_FAILED) return base::ErrnoStatus(errno, "mapping a snapshot's image");
-  std::ranges::copy(kCallingLoop, static_cast<unsigned char*>(space) + loop_offset);
+  auto* const loops = static_cast<unsigned char*>(space) + loop_offset;
+  std::ranges::copy(kCallingLoop, loops);
+  std::ranges::copy(kCopyingLoop, loops + kCopyingLoopOffset);
   absl::Status status;
   for (const ImagedPart& part : parts) {
     const auto mapping = std::ranges::find(found, part.range, &Mapping::range);
@@ -324,10 +329,10 @@ std::uint64_t Snapshot::memory_bytes() const {
 }
 
 void Snapshot::Learn(const std::vector<Range>& own) {
-  LearnStack(own);
   learned.clear();
   learned_here.clear();
   learned_there.clear();
+  copies.clear();
   learned_pages = 0;
   for (const Range& range : own) {
     for (std::uint64_t at = range.start; at < range.end;) {
@@ -341,17 +346,30 @@ void Snapshot::Learn(const std::vector<Range>& own) {
       learned.push_back(common);
       learned_here.push_back({image_at + offset, common.size()});
       learned_there.push_back(At(common.start, common.size()));
+      copies.push_back({common.start, view + offset, common.size()});
       learned_pages += common.size() / kPageBytes;
       at = common.end;
     }
   }
+  // The table of the copies goes below the stack.
+  const std::uint64_t stack_pointer = threads[0].registers.rsp;
+  const std::uint64_t table = RoomBelow(stack_pointer, copies.size() * sizeof(Copy));
+  if (loop == 0 || copies.size() > kCopiesMax || table < stack.range.start) copies.clear();
+  std::vector<Range> stack_pages = own;
+  if (!copies.empty()) stack_pages.push_back({table / kPageBytes * kPageBytes, stack_pointer});
+  LearnStack(std::move(stack_pages));
 }
 
-void Snapshot::LearnStack(const std::vector<Range>& own) {
+void Snapshot::LearnStack(std::vector<Range> own) {
   StackCopy learned_stack{.range = stack.range, .pages = {}, .bytes = {}};
+  std::ranges::sort(own, {}, &Range::start);
   for (const Range& range : own) {
-    const Range part = Common(range, stack.range);
-    if (part.size() == 0) continue;
+    Range part = Common(range, stack.range);
+    part.end = (part.end + kPageBytes - 1) / kPageBytes * kPageBytes;
+    if (!learned_stack.pages.empty()) {
+      part.start = std::max(part.start, learned_stack.pages.back().end);
+    }
+    if (part.start >= part.end) continue;
     learned_stack.pages.push_back(part);
     std::string bytes(part.size(), '\0');  // What was not there was zero.
     std::uint64_t from = 0;

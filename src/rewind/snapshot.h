@@ -41,6 +41,13 @@ struct StackCopy {
   std::string bytes;  // Of the pages, one behind the other.
 };
 
+// Within a process, in bytes; as the copying loop of RemoteCalls reads it.
+struct Copy {
+  std::uint64_t to;
+  std::uint64_t from;
+  std::uint64_t bytes;
+};
+
 // What a process was when it became ready: its private memory as a sealed file in memory, the
 // image, and what is not memory beside it. Processes that are returned to it, and those that are
 // made from it, share it; nothing of it is ever on disk. Constant once it has learned.
@@ -70,7 +77,7 @@ struct Snapshot {
   base::UniqueFd image;
   char* image_at = nullptr;  // The image, mapped here for reading.
   std::uint64_t image_bytes = 0;
-  std::uint64_t loop_offset = 0;  // Behind the memory: a page with RemoteCalls' calling loop.
+  std::uint64_t loop_offset = 0;  // Behind the memory: a page with the loops of RemoteCalls.
   std::vector<ImagedPart> parts;  // In ascending order.
   StackCopy stack;
   std::vector<Range> forgotten;   // Wiped on fork: random number generators of the C library.
@@ -84,13 +91,17 @@ struct Snapshot {
 
   std::vector<Range> learned;  // Pages that are written back at every rewind.
   std::vector<iovec> learned_here, learned_there;
+  // The same as copies within the process, from a second view of the image; empty: it has none.
+  std::vector<Copy> copies;
+  std::uint64_t view = 0;  // Where the process has that view,
+  std::uint64_t loop = 0;  // and the loops.
   std::uint64_t learned_pages = 0;
 
   std::vector<ThreadState> threads;  // The main thread's first.
   std::map<int, Descriptor> descriptors;
 
  private:
-  void LearnStack(const std::vector<Range>& own);
+  void LearnStack(std::vector<Range> own);
   absl::Status SaveThreads(const StoppedProcess& process);
   absl::Status ReplaceMemory(StoppedProcess& process, const ProcessMemory& memory,
                              int conversation);
