@@ -48,7 +48,7 @@ absl::Status RemoteCalls::ExpectAll(const std::vector<Call>& calls) {
     ASSIGN_OR_RETURN(const std::uint64_t table, Scratch(count * sizeof(Call)));
     RETURN_IF_ERROR(memory_.Write(table, &calls[from], count * sizeof(Call)));
     ASSIGN_OR_RETURN(const user_regs_struct after,
-                     process_.RunToBreakpoint(loop_, table + count * sizeof(Call), table));
+                     process_.RunToBreakpoint(loop_, table + count * sizeof(Call), table, [] {}));
     if (after.r15 != after.r14) {
       return CannotRewind(base::StrCat("system call ",
                                        calls[from + (after.r15 - table) / 64].number,
@@ -58,12 +58,14 @@ absl::Status RemoteCalls::ExpectAll(const std::vector<Call>& calls) {
   return absl::OkStatus();
 }
 
-absl::Status RemoteCalls::CopyAll(const std::vector<Copy>& copies) {
+absl::Status RemoteCalls::CopyAll(const std::vector<Copy>& copies,
+                                  const std::function<void()>& meanwhile) {
   static_assert(sizeof(Copy) == 24, "as the copying loop reads it");
   const std::uint64_t bytes = copies.size() * sizeof(Copy);
   ASSIGN_OR_RETURN(const std::uint64_t table, Scratch(bytes));
   RETURN_IF_ERROR(memory_.Write(table, copies.data(), bytes));
-  const auto after = process_.RunToBreakpoint(loop_ + kCopyingLoopOffset, table + bytes, table);
+  const auto after =
+      process_.RunToBreakpoint(loop_ + kCopyingLoopOffset, table + bytes, table, meanwhile);
   RETURN_IF_ERROR(after.status());
   return after->r15 == table + bytes ? absl::OkStatus() : CannotRewind("it did not copy all");
 }

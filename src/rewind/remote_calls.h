@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -86,8 +87,8 @@ class RemoteCalls {
   absl::StatusOr<std::uint64_t> MapLoop(int file, std::uint64_t offset, std::uint64_t address);
   absl::Status UnmapLoop();
   // Lets the process copy, by the copying loop behind the calling one; there is room for the table
-  // below the stack.
-  absl::Status CopyAll(const std::vector<Copy>& copies);
+  // below the stack. `meanwhile` is called while it does.
+  absl::Status CopyAll(const std::vector<Copy>& copies, const std::function<void()>& meanwhile);
   // Hands it a descriptor over the conversation, of which `conversation` is our end; the number
   // that it has there.
   absl::StatusOr<int> HandOver(int descriptor, int conversation);

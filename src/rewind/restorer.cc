@@ -66,48 +66,69 @@ absl::Status Restorer::CheckUnchanged(const StoppedProcess& process,
 
 absl::Status Restorer::Rewind(StoppedProcess& process, Supervisor::Touched touched, bool learn,
                               RewindReport* report) {
-  const pid_t pid = process.pid();
   Clock::time_point before = Clock::now();
-  const auto lap = [&](std::chrono::nanoseconds* into) {
-    const Clock::time_point now = Clock::now();
-    *into += now - before;
-    before = now;
-  };
   RETURN_IF_ERROR(CheckUnchanged(process, touched));
-  lap(&report->rest);
+  report->rest += Clock::now() - before;
+  // Of a process that may have changed permissions the loops are not trusted, nor what is not
+  // looked at.
+  bool done = false;
+  if (!touched.layout && !learn && !snapshot_->copies.empty()) {
+    ASSIGN_OR_RETURN(done, RestoreAtOnce(process, report));
+  }
+  if (!done) RETURN_IF_ERROR(RestoreInSteps(process, touched, learn, report));
+  before = Clock::now();
+  if (touched.descriptors) {
+    ASSIGN_OR_RETURN(const auto descriptors, ReadDescriptors(process.pid()));
+    if (descriptors != descriptors_) return CannotRewind("its descriptors are others");
+  }
+  RETURN_IF_ERROR(RestoreThreads(process));
+  report->rest += Clock::now() - before;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> Restorer::RestoreAtOnce(StoppedProcess& process, RewindReport* report) {
+  const Clock::time_point began = Clock::now();
+  RemoteCalls calls(process, memory_, snapshot_->instruction, snapshot_->threads[0].registers.rsp,
+                    snapshot_->loop);
+  absl::StatusOr<std::vector<Range>> own;
+  RETURN_IF_ERROR(
+      calls.CopyAll(snapshot_->copies, [&] { own = OwnPages(snapshot_->writable, report); }));
+  RETURN_IF_ERROR(own.status());
+  if (StackHasGrown(*own)) return false;
+  RETURN_IF_ERROR(Drop(calls, *own, report));
+  RETURN_IF_ERROR(WriteStack());
+  report->pages_written += snapshot_->learned_pages + snapshot_->stack.bytes.size() / kPageBytes;
+  report->write += Clock::now() - began - report->scan;
+  return true;
+}
+
+absl::Status Restorer::RestoreInSteps(StoppedProcess& process, const Supervisor::Touched& touched,
+                                      bool learn, RewindReport* report) {
+  const pid_t pid = process.pid();
   RemoteCalls calls(process, memory_, snapshot_->instruction, snapshot_->threads[0].registers.rsp);
   std::vector<Range> own;
-  if (!touched.layout) {
-    ASSIGN_OR_RETURN(own, OwnPages(false, report));
-    if (StackHasGrown(own)) {
-      if (learn) RETURN_IF_ERROR(AdoptStack(pid));
-      touched.layout = true;
-    }
+  bool look_everywhere = touched.layout;
+  if (!look_everywhere) {
+    ASSIGN_OR_RETURN(own, OwnPages(snapshot_->writable, report));
+    look_everywhere = StackHasGrown(own);
+    if (look_everywhere && learn) RETURN_IF_ERROR(AdoptStack(pid));
   }
-  if (touched.layout) {
-    before = Clock::now();
+  if (look_everywhere) {
+    const Clock::time_point before = Clock::now();
     const std::uint64_t end = snapshot_->end_of_heap;
     RETURN_IF_ERROR(calls.Expect(SYS_brk, {end}, end));
     RETURN_IF_ERROR(RepairLayout(calls, *snapshot_, pid, conversation_, /*much=*/false,
                                  &report->mappings_repaired));
-    lap(&report->layout);
-    ASSIGN_OR_RETURN(own, OwnPages(true, report));
+    report->layout += Clock::now() - before;
+    ASSIGN_OR_RETURN(own, OwnPages(snapshot_->spans, report));
   }
   if (learn) snapshot_->Learn(own);
-  // Who may have changed permissions may have changed the loops, until that is dropped.
-  RemoteCalls by_loop(process, memory_, snapshot_->instruction, snapshot_->threads[0].registers.rsp,
-                      snapshot_->loop);
-  const Clock::time_point began = Clock::now();
-  RETURN_IF_ERROR(Drop(touched.layout ? calls : by_loop, own, report));
-  RETURN_IF_ERROR(WritePages(by_loop, report));
-  before = Clock::now();
-  report->write += before - began;
-  if (touched.descriptors) {
-    ASSIGN_OR_RETURN(const auto descriptors, ReadDescriptors(pid));
-    if (descriptors != descriptors_) return CannotRewind("its descriptors are others");
-  }
-  RETURN_IF_ERROR(RestoreThreads(process));
-  lap(&report->rest);
+  const Clock::time_point before = Clock::now();
+  RETURN_IF_ERROR(Drop(calls, own, report));
+  RETURN_IF_ERROR(memory_.WriteMany(snapshot_->learned_here, snapshot_->learned_there));
+  RETURN_IF_ERROR(WriteStack());
+  report->pages_written += snapshot_->learned_pages + snapshot_->stack.bytes.size() / kPageBytes;
+  report->write += Clock::now() - before;
   return absl::OkStatus();
 }
 
@@ -118,10 +139,11 @@ absl::Status Restorer::RestoreThreads(StoppedProcess& process) const {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<Range>> Restorer::OwnPages(bool everywhere, RewindReport* report) const {
+absl::StatusOr<std::vector<Range>> Restorer::OwnPages(const std::vector<Range>& ranges,
+                                                      RewindReport* report) const {
   const Clock::time_point before = Clock::now();
   std::vector<Range> own;
-  for (const Range& range : everywhere ? snapshot_->spans : snapshot_->writable) {
+  for (const Range& range : ranges) {
     RETURN_IF_ERROR(memory_.OwnPages(range, &own));
   }
   report->scan += Clock::now() - before;
@@ -160,18 +182,6 @@ absl::Status Restorer::AdoptStack(pid_t pid) {
   snapshot_->mappings = std::move(mappings);
   snapshot_->stack.range = range;
   snapshot_->FindSpans();
-  return absl::OkStatus();
-}
-
-absl::Status Restorer::WritePages(RemoteCalls& calls, RewindReport* report) const {
-  // The process copies faster than one that has to look up where its pages are.
-  if (snapshot_->copies.empty()) {
-    RETURN_IF_ERROR(memory_.WriteMany(snapshot_->learned_here, snapshot_->learned_there));
-  } else {
-    RETURN_IF_ERROR(calls.CopyAll(snapshot_->copies));
-  }
-  RETURN_IF_ERROR(WriteStack());
-  report->pages_written += snapshot_->learned_pages + snapshot_->stack.bytes.size() / kPageBytes;
   return absl::OkStatus();
 }
 
@@ -306,7 +316,8 @@ absl::StatusOr<std::unique_ptr<Restorer>> Restorer::OfFresh(StoppedProcess& proc
   std::unique_ptr<Restorer> restorer(new Restorer(std::move(memory), conversation,
                                                   std::move(snapshot), process.threads(),
                                                   std::move(descriptors)));
-  ASSIGN_OR_RETURN(const std::vector<Range> own, restorer->OwnPages(true, report));
+  ASSIGN_OR_RETURN(const std::vector<Range> own,
+                   restorer->OwnPages(restorer->snapshot_->spans, report));
   before = Clock::now();
   RemoteCalls further(process, restorer->memory_, instruction, waiting.registers.rsp);
   RETURN_IF_ERROR(restorer->Drop(further, own, report));

@@ -33,7 +33,8 @@ class Restorer {
   static absl::StatusOr<std::unique_ptr<Restorer>> OfReady(StoppedProcess& process,
                                                            int conversation);
   // Turns another process of the same zygote, which has loaded nothing and waits for its first
-  // order, into what the snapshot says. FailedPrecondition: it cannot be; it is of no use then.
+  // order, into what the snapshot says. FailedPrecondition:
+  // it cannot be; it is of no use then.
   static absl::StatusOr<std::unique_ptr<Restorer>> OfFresh(StoppedProcess& process,
                                                            int conversation,
                                                            std::shared_ptr<Snapshot> snapshot,
@@ -58,13 +59,17 @@ class Restorer {
   // Whether all that cannot be restored is as it was.
   absl::Status CheckUnchanged(const StoppedProcess& process,
                               const Supervisor::Touched& touched) const;
-  // The pages that are the process's own: everywhere, or, when no permission can have changed,
-  // where it may write and below its stack.
-  absl::StatusOr<std::vector<Range>> OwnPages(bool everywhere, RewindReport* report) const;
+  // The pages of these ranges that are the process's own.
+  absl::StatusOr<std::vector<Range>> OwnPages(const std::vector<Range>& ranges,
+                                              RewindReport* report) const;
   bool StackHasGrown(const std::vector<Range>& own) const;
   absl::Status AdoptStack(pid_t pid);
-  // Writes back what requests write.
-  absl::Status WritePages(RemoteCalls& calls, RewindReport* report) const;
+  // The process copies back what requests write, while others are looked for that it has written.
+  // False: there is more to be restored than pages.
+  absl::StatusOr<bool> RestoreAtOnce(StoppedProcess& process, RewindReport* report);
+  // Layout, then pages, all from outside.
+  absl::Status RestoreInSteps(StoppedProcess& process, const Supervisor::Touched& touched,
+                              bool learn, RewindReport* report);
   absl::Status Drop(RemoteCalls& calls, const std::vector<Range>& own, RewindReport* report) const;
   absl::Status WriteStack() const;
   absl::Status RestoreThreads(StoppedProcess& process) const;

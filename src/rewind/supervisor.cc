@@ -108,15 +108,16 @@ class Supervisor::Stopped final : public StoppedProcess {
     if (Ptrace(PTRACE_SETREGS, pid(), 0, &registers) != 0) {
       return base::ErrnoStatus(errno, "setting registers");
     }
-    RETURN_IF_ERROR(RunTo(PTRACE_SINGLESTEP));
+    RETURN_IF_ERROR(RunTo(PTRACE_SINGLESTEP, [] {}));
     if (Ptrace(PTRACE_GETREGS, pid(), 0, &registers) != 0) {
       return base::ErrnoStatus(errno, "reading registers");
     }
     return static_cast<std::int64_t>(registers.rax);
   }
 
-  absl::StatusOr<user_regs_struct> RunToBreakpoint(std::uint64_t instruction, std::uint64_t r14,
-                                                   std::uint64_t r15) override {
+  absl::StatusOr<user_regs_struct> RunToBreakpoint(
+      std::uint64_t instruction, std::uint64_t r14, std::uint64_t r15,
+      const std::function<void()>& meanwhile) override {
     user_regs_struct registers;
     if (Ptrace(PTRACE_GETREGS, pid(), 0, &registers) != 0) {
       return base::ErrnoStatus(errno, "reading registers");
@@ -128,7 +129,7 @@ class Supervisor::Stopped final : public StoppedProcess {
     if (Ptrace(PTRACE_SETREGS, pid(), 0, &registers) != 0) {
       return base::ErrnoStatus(errno, "setting registers");
     }
-    RETURN_IF_ERROR(RunTo(PTRACE_CONT));
+    RETURN_IF_ERROR(RunTo(PTRACE_CONT, meanwhile));
     if (Ptrace(PTRACE_GETREGS, pid(), 0, &registers) != 0) {
       return base::ErrnoStatus(errno, "reading registers");
     }
@@ -137,10 +138,12 @@ class Supervisor::Stopped final : public StoppedProcess {
 
  private:
   // Until the trap that this way of going on ends with.
-  absl::Status RunTo(long how) {
-    while (true) {
+  absl::Status RunTo(long how, const std::function<void()>& meanwhile) {
+    for (bool first = true;; first = false) {
       int status = 0;
-      if (Ptrace(how, pid(), 0, 0) != 0 || WaitFor(pid(), &status) != pid()) {
+      const bool runs = Ptrace(how, pid(), 0, 0) == 0;
+      if (first) meanwhile();
+      if (!runs || WaitFor(pid(), &status) != pid()) {
         return base::ErrnoStatus(errno, "letting a stopped process make a call");
       }
       if (!WIFSTOPPED(status)) return absl::UnavailableError("the process ended while stopped");

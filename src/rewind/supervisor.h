@@ -42,10 +42,10 @@ class StoppedProcess {
   virtual absl::StatusOr<std::int64_t> Inject(std::uint64_t instruction, long call,
                                               const std::array<std::uint64_t, 6>& arguments) = 0;
   // Lets the main thread run from `instruction`, with these in its registers r14 and r15, to a
-  // breakpoint instruction; its registers there.
-  virtual absl::StatusOr<user_regs_struct> RunToBreakpoint(std::uint64_t instruction,
-                                                           std::uint64_t r14,
-                                                           std::uint64_t r15) = 0;
+  // breakpoint instruction; its registers there. Calls `meanwhile` while it runs.
+  virtual absl::StatusOr<user_regs_struct> RunToBreakpoint(
+      std::uint64_t instruction, std::uint64_t r14, std::uint64_t r15,
+      const std::function<void()>& meanwhile) = 0;
 };
 
 // Traces one process from before its first instruction to its end, on a thread of its own. When

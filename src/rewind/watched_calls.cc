@@ -39,6 +39,7 @@ constexpr std::array kUnwatched = {
 // The same on the conversation; elsewhere they move positions and fill pipes.
 constexpr std::array kConversing = {SYS_read,  SYS_readv,  SYS_recvfrom, SYS_recvmsg,
                                     SYS_write, SYS_writev, SYS_sendto};
+
 constexpr std::array kForgetting = {MADV_DONTNEED, MADV_FREE};
 
 // What each call that is stopped at may change, where no argument decides.

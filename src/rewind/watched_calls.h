@@ -23,7 +23,8 @@ absl::StatusOr<std::string> CompileWatchFilter();
 // What a call that the filter stopped at may change.
 enum class CallEffect {
   kNothing,
-  kLayout,            // Which memory there is, and what may be done with it.
+  kLayout,  // Which memory there is, and what may be done with it.
+
   kAdvice,            // How the kernel treats a range of memory: the first two arguments.
   kDescriptorAdvice,  // How the kernel reads a file ahead: of an open file, and not shown.
   kDescriptors,       // The table of descriptors, positions, flags: they can be compared.
