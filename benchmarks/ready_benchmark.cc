@@ -203,6 +203,10 @@ absl::StatusOr<executors::Executor> Choose(const std::vector<executors::Executor
 
 using Options = std::map<std::string, std::string>;  // By flag.
 
+std::uint32_t NumberOf(const Options& options, const std::string& flag) {
+  return static_cast<std::uint32_t>(std::stoul(options.at(flag)));
+}
+
 absl::Status Main(const Options& options) {
   if (const char* filter = std::getenv("COMPUTE_NODE_LOG")) {
     RETURN_IF_ERROR(base::ConfigureLogging(filter));
@@ -232,16 +236,20 @@ absl::Status Main(const Options& options) {
                               .models = {folder},
                               .limits = limits},
                              clock);
-  const auto ready_min = static_cast<std::uint32_t>(std::stoul(options.at("--ready-min")));
+  const std::uint32_t ready_min = NumberOf(options, "--ready-min");
+  const std::uint32_t most = NumberOf(options, "--ready-max");
   const std::uint32_t cores = std::max(1u, std::thread::hardware_concurrency());
-  executors::ReadyScriptRunner runner(zygotes, cold, sandbox->mode(), environment, scripts,
-                                      {.limits = limits,
-                                       .isolation = *level,
-                                       .snapshots = options.at("--snapshots") == "yes",
-                                       .cache = {.children_min = ready_min,
-                                                 .children_max = ready_min + 4 * cores,
-                                                 .builders = cores}},
-                                      clock);
+  executors::ReadyScriptRunner runner(
+      zygotes, cold, sandbox->mode(), environment, scripts,
+      {.limits = limits,
+       .isolation = *level,
+       .snapshots = options.at("--snapshots") == "yes",
+       .reuse_requests_max = NumberOf(options, "--reuse-requests"),
+       .reuse_time_max = std::chrono::hours(24),
+       .cache = {.children_min = ready_min,
+                 .children_max = most > 0 ? most : ready_min + 4 * cores,
+                 .builders = cores}},
+      clock);
   Rig rig{*model, executor, runner};
   std::istringstream others(options.at("--others"));
   for (std::string other; std::getline(others, other, ',');) {
@@ -276,16 +284,15 @@ absl::Status Main(const Options& options) {
 }  // namespace ncn::benchmarks
 
 int main(int argc, char** argv) {
-  ncn::benchmarks::Options options = {{"--level", "request"},
-                                      {"--ready-min", "1"},
-                                      {"--executor", ""},
-                                      {"--others", ""},
-                                      {"--snapshots", "yes"}};
+  ncn::benchmarks::Options options = {
+      {"--level", "request"}, {"--ready-min", "1"}, {"--executor", ""},           {"--others", ""},
+      {"--snapshots", "yes"}, {"--ready-max", "0"}, {"--reuse-requests", "10000"}};
   for (int i = 1; i + 1 < argc; i += 2) options[argv[i]] = argv[i + 1];
   if (options["--models"].empty() || options["--model"].empty()) {
     std::fprintf(stderr,
                  "Usage: ready_benchmark --models DIR --model NAME [--level LEVEL] "
-                 "[--executor NAME] [--ready-min N] [--others NAME,NAME] [--snapshots yes|no]\n");
+                 "[--executor NAME] [--ready-min N] [--others NAME,NAME] [--ready-max N] "
+                 "[--reuse-requests N] [--snapshots yes|no]\n");
     return 2;
   }
   const absl::Status status = ncn::benchmarks::Main(options);
