@@ -25,11 +25,13 @@ struct LimitRow {
 
 constexpr LimitRow kLimits[] = {
     {OutcomeKind::kTimedOut, FailureKind::kTimeout,
-     "Allow the request more time, increase EXECUTION_TIMEOUT_SECS, or use a simpler model."},
+     "Allow the request more time, increase EXECUTION_TIMEOUT_SECS (or the model.toml's "
+     "timeout_secs, where that is lower), or use a simpler model."},
     {OutcomeKind::kCpuLimit, FailureKind::kCpuLimit,
      "Send a smaller input, or increase EXECUTION_TIMEOUT_SECS, which the CPU limit follows."},
     {OutcomeKind::kMemoryLimit, FailureKind::kMemoryLimit,
-     "Raise MAX_MEMORY_MB, or send a smaller input."},
+     "Raise MAX_MEMORY_MB (or the model.toml's memory_mb, where that is lower), or send a smaller "
+     "input."},
     {OutcomeKind::kOutputLimit, FailureKind::kOutputTooLarge,
      "Ask for fewer outputs, or raise --max-message-mb on the node."},
     {OutcomeKind::kViolation, FailureKind::kForbiddenSystemCall,
