@@ -157,9 +157,9 @@ bool AsksForWarmUp(const std::string& text) {
 // Answers with a request that writes what requests write, or else warms up.
 absl::Status WarmUpAgain(FrameStream& stream, const OnnxModel& model) {
   Measurements measurements;
-  const std::string example = model.Example();
-  if (!example.empty()) {
-    return stream.Write(ReportReady("none", measurements, OnnxModel::kExampleType), example);
+  const OnnxModel::Sample example = model.Example();
+  if (!example.data.empty()) {
+    return stream.Write(ReportReady("none", measurements, example.content_type), example.data);
   }
   const std::string done = WarmUp(model, "full", measurements);
   return stream.Write(ReportReady(done, measurements), "");
