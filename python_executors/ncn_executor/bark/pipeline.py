@@ -10,7 +10,15 @@ from typing import Any
 import torch
 
 from ncn_executor import open_inference
-from ncn_executor.bark import codec, coarse, fine, presets, questions, semantic
+from ncn_executor.bark import (
+    codec,
+    coarse,
+    declared,
+    fine,
+    presets,
+    questions,
+    semantic,
+)
 from ncn_executor.bark import constants as bark
 from ncn_executor.bark.architecture import FineGpt
 from ncn_executor.bark.checkpoint import CausalNetwork, FineNetwork, load_network
@@ -56,13 +64,19 @@ class Pipeline:
         Args:
             progress: hears how much of a request is done, 0 to 1, and the stage's name.
         """
+        stages = [*files.networks, *(["codec"] if files.codec else [])]
+        declared.check_manifests(
+            files,
+            [_TAKES[stage] for stage in stages],
+            [_MAKES[stage] for stage in stages],
+        )
         self._model = (files.name, files.version)
         self._folder = files.folder
         self._networks = {
             stage: load_network(file, stage) for stage, file in files.networks.items()
         }
         self._codec = codec.Codec(files.codec) if files.codec else None
-        self._stages = [*self._networks, *(["codec"] if self._codec else [])]
+        self._stages = stages
         self._tokenize = (
             load_tokenizer(files.folder) if "semantic" in self._networks else None
         )
