@@ -8,6 +8,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "native/json_writer.h"
+#include "native/onnx_weights.h"
 #include "native/open_inference.h"
 
 namespace ncn::native {
@@ -111,7 +112,8 @@ std::string MadeUpRequest(const std::vector<Tensor>& inputs) {
 }  // namespace
 
 Result<OnnxModel> OnnxModel::Load(const OnnxRuntime& runtime, const fs::path& file,
-                                  std::uint32_t threads, Measurements& measurements) {
+                                  std::uint32_t threads, bool check_weights,
+                                  Measurements& measurements) {
   const Timed timed(measurements, "load");
   measurements.versions = {{"onnxruntime", runtime.version()}};
   ASSIGN_OR_RETURN(models::Manifest manifest, ReadManifest(file));
@@ -125,6 +127,9 @@ Result<OnnxModel> OnnxModel::Load(const OnnxRuntime& runtime, const fs::path& fi
   std::string name = NameOf(manifest, file);
   OnnxModel model(std::move(session), std::move(manifest), std::move(name), file.parent_path());
   if (auto error = model.Agree(file)) return *std::move(error);
+  if (check_weights) {
+    if (auto error = RefuseNan(file)) return *std::move(error);
+  }
   return model;
 }
 

@@ -18,9 +18,11 @@ namespace ncn::native {
 class OnnxModel {
  public:
   // Loads `file`; a model.toml beside it that names no other file is its manifest. Fills
-  // `measurements` with the step "load" and the versions.
+  // `measurements` with the step "load" and the versions. With `check_weights`, refuses weights
+  // that are not numbers; not needed again for a file that was found sound.
   static Result<OnnxModel> Load(const OnnxRuntime& runtime, const std::filesystem::path& file,
-                                std::uint32_t threads, Measurements& measurements);
+                                std::uint32_t threads, bool check_weights,
+                                Measurements& measurements);
 
   // Answers one request, bounded. Adds the steps "decode", "infer", "encode" and "run".
   Result<Response> Run(const Request& request, Measurements& measurements) const;

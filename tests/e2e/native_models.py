@@ -238,6 +238,16 @@ def add_divisions(models: Models) -> None:
         models.ask(name, request(tensor("x", "INT64", shape, [2, -4])), JSON)
 
 
+def add_weights_that_are_no_numbers(models: Models) -> None:
+    node = helper.make_node("Mul", ["x", "w"], ["y"])
+    for name, datatype in (("wide", "FP64"), ("half", "FP16")):
+        kind, onnx_type = DATATYPES[datatype]
+        weights = numpy_helper.from_array(np.array([1, np.nan, np.inf], kind), "w")
+        ins, outs = value("x", onnx_type, [3]), value("y", onnx_type, [3])
+        models.add(name, helper.make_graph([node], "g", [ins], [outs], [weights]))
+        models.ask(name, request(tensor("x", datatype, [3], [1, 2, 3])), JSON)
+
+
 def add_unsupported(models: Models) -> None:
     """A sequence, which the generic executor alone gives; an operator of nobody's."""
     node = helper.make_node("SequenceConstruct", ["x"], ["y"])
@@ -266,6 +276,7 @@ def main() -> None:
     add_arithmetic(models)
     add_declarations(models)
     add_divisions(models)
+    add_weights_that_are_no_numbers(models)
     add_unsupported(models)
     add_picture(models)
     models.finish()

@@ -94,6 +94,18 @@ def test_answers_and_errors_are_those_of_the_generic_executor(
     assert answered > 60 and refused > 40
 
 
+def test_weights_that_are_no_numbers_are_refused_by_their_name(
+    start_network: Callable[..., Network], made: Path
+) -> None:
+    for level in ("request", "cold"):
+        network = start_network(made / "native", "--isolation", level)
+        x = {"name": "x", "shape": [3], "datatype": "FP64", "data": [1, 2, 3]}
+        status, text = result_of(network, "wide", json.dumps({"inputs": [x]}).encode())
+        assert status != 0
+        assert "kind    MODEL_INVALID" in text, text
+        assert "weights.w" in text and "1 NaN of 3" in text, text
+
+
 def result_of(network: Network, model: str, data: bytes, *flags: str) -> Any:
     result = network.infer(model, data, *flags)
     return result.returncode, result.stdout + result.stderr
