@@ -618,6 +618,17 @@ def test_a_script_of_the_models_own_warms_up_on_the_request_of_its_manifest(
     )
 
 
+@pytest.mark.parametrize("end", ["raise ValueError('no')", "sys.exit(3)"])
+def test_a_script_that_fails_on_that_request_is_ready_all_the_same(
+    child: Child, tmp_path: Path, end: str
+) -> None:
+    folder = sample_folder(tmp_path)
+    lines = f"if request.data == b'sample': {end}\nreturn Response(b'fine', '')"
+    path = executor(folder, lines)
+    assert child.load(folder / "w.pt", path, warm_up="full")["warm_up"] == "none"
+    assert child.run(b"x")[1] == b"fine"
+
+
 def test_a_script_that_knows_files_only_warms_up_on_it_too(
     child: Child, tmp_path: Path
 ) -> None:
