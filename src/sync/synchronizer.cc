@@ -31,39 +31,17 @@ transfer::DownloaderOptions WithStaging(transfer::DownloaderOptions options,
   return options;
 }
 
+// Whether files would be refused for this once more, whenever they are looked at.
+bool IsLasting(const absl::Status& refusal) {
+  return absl::IsInvalidArgument(refusal) || absl::IsFailedPrecondition(refusal) ||
+         absl::IsAlreadyExists(refusal);
+}
+
 absl::Status Prefixed(std::string_view what, const absl::Status& status) {
   return absl::Status(status.code(), base::StrCat(what, ": ", std::string(status.message())));
 }
 
 }  // namespace
-
-std::string_view Name(Kind kind) {
-  switch (kind) {
-    case Kind::kKept:
-      return "kept";
-    case Kind::kAdopted:
-      return "adopted";
-    case Kind::kInstalled:
-      return "installed";
-    case Kind::kRestored:
-      return "restored";
-    case Kind::kRemoved:
-      return "removed";
-    case Kind::kSkipped:
-      return "skipped";
-    case Kind::kFailed:
-      return "failed";
-  }
-  return "";
-}
-
-std::string ToText(const ModelOutcome& outcome) {
-  std::string text = base::StrCat(outcome.model, outcome.version.empty() ? "" : " ",
-                                  outcome.version, ": ", Name(outcome.kind));
-  if (outcome.size_bytes > 0) text += base::StrCat(" (", BytesText(outcome.size_bytes), ")");
-  if (!outcome.status.ok()) text += base::StrCat(": ", std::string(outcome.status.message()));
-  return text;
-}
 
 // A model that is to be put in place.
 struct Synchronizer::Task {
@@ -94,6 +72,7 @@ class Synchronizer::Pass {
         on_outcome_(on_outcome) {}
 
   std::vector<ModelOutcome> Run() {
+    ForgetRefusals();
     for (const inference::SubnetModel& model : subnet_.models) {
       if (only_.empty() || only_.contains(model.model.value())) Decide(model);
     }
@@ -130,6 +109,13 @@ class Synchronizer::Pass {
     if (on_outcome_) on_outcome_(outcomes_[task.outcome]);
   }
 
+  // Those of what the subnet no longer has.
+  void ForgetRefusals() {
+    std::set<std::string> wanted;
+    for (const inference::SubnetModel& model : subnet_.models) wanted.insert(ContentId(model));
+    std::erase_if(owner_.refused_, [&](const auto& one) { return !wanted.contains(one.first); });
+  }
+
   // What is to be done for a model.
   void Decide(const inference::SubnetModel& model) {
     if (owner_.options_.memory_bytes > 0 && model.memory_bytes_min > owner_.options_.memory_bytes) {
@@ -147,6 +133,9 @@ class Synchronizer::Pass {
       return Keep(model, **before);
     }
     if (!*before && !absl::IsNotFound(there.status())) return Adopt(model, content);
+    if (const auto refused = owner_.refused_.find(content); refused != owner_.refused_.end()) {
+      return Add(Outcome(model, Kind::kFailed, refused->second));
+    }
     auto task = std::make_unique<Task>();
     task->model = &model;
     task->before = *before;
@@ -305,13 +294,14 @@ class Synchronizer::Pass {
           task.before ? owner_.folder_.path() / task.before->entry : std::filesystem::path();
       RETURN_IF_ERROR(tree.Prepare(old));
       RETURN_IF_ERROR(Fetch(tree, task));
-      RETURN_IF_ERROR(tree.Assemble(owner_.options_.unpack, stop_));
+      RETURN_IF_ERROR(Refusable(model, tree.Assemble(owner_.options_.unpack, stop_)));
     }
     const auto made = tree.Check();
-    if (!made.ok() || (restore && (*made)->tree_sha256 != task.restores->was.tree_sha256)) {
+    if (restore && (!made.ok() || (*made)->tree_sha256 != task.restores->was.tree_sha256)) {
       tree.Clear();
       return made.ok() ? absl::DataLossError("the old version was changed") : made.status();
     }
+    RETURN_IF_ERROR(Refusable(model, made.status()));
     RETURN_IF_ERROR(owner_.folder_.Install(tree.made(), {.model = model.model.value(),
                                                          .subnet_id = subnet_.subnet_id,
                                                          .version = model.version,
@@ -322,6 +312,15 @@ class Synchronizer::Pass {
     tree.Teach(owner_.store_, owner_.folder_.path() / EntryName(model));
     tree.Clear();
     return absl::OkStatus();
+  }
+
+  // `status` of what was made of the model's files, which are right. They stay until the next pass,
+  // for another process.
+  absl::Status Refusable(const inference::SubnetModel& model, absl::Status status) {
+    if (!IsLasting(status)) return status;
+    std::lock_guard lock(mutex_);
+    owner_.refused_.insert_or_assign(ContentId(model), status);
+    return status;
   }
 
   absl::Status Fetch(const ModelTree& tree, Task& task) {

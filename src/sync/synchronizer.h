@@ -3,45 +3,22 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <stop_token>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "inference/subnet.h"
 #include "models/model_store.h"
+#include "sync/model_outcome.h"
 #include "sync/models_folder.h"
 #include "transfer/archive.h"
 #include "transfer/downloader.h"
 
 namespace ncn::sync {
-
-// What became of one model.
-struct ModelOutcome {
-  enum class Kind {
-    kKept,       // It was there, in this version.
-    kAdopted,    // It was there already, put by somebody else, and is what the subnet wants.
-    kInstalled,  // Fetched.
-    kRestored,   // An old version that was still kept.
-    kRemoved,    // No longer the subnet's.
-    kSkipped,    // Not for this machine; `status` says why.
-    kFailed,     // `status` says why. What was there before still is.
-  };
-  Kind kind = Kind::kKept;
-  std::string model;
-  std::string version;
-  std::uint64_t size_bytes = 0;
-  absl::Status status;
-};
-
-// "kept", "adopted", "installed", "restored", "removed", "skipped", "failed".
-std::string_view Name(ModelOutcome::Kind kind);
-
-// One line: "bark_semantic 2: installed (1.2 GiB)", "… failed: why".
-std::string ToText(const ModelOutcome& outcome);
 
 struct SynchronizerOptions {
   transfer::DownloaderOptions download;  // `staging` is the folder's.
@@ -56,10 +33,11 @@ struct SynchronizerOptions {
 // Makes a folder hold what a subnet wants: compares, fetches what is missing, verifies, unpacks,
 // puts in place, takes away what is no longer wanted, deletes old versions.
 //
-// A model that fails does not hold up the others. Nothing becomes visible before all its files are
-// there, of the right hash, and the model store takes it for a model of the right format. Files
-// that the folder has already, in an old version, are not fetched again. Nothing that was not
-// synchronised is replaced or deleted.
+// A model that fails does not hold up the others. One whose files are what the subnet says and yet
+// no such model fails in each further pass without being fetched again, until the subnet changes
+// it. Nothing becomes visible before all its files are there, of the right hash, and the model
+// store takes it for a model of the right format. Files that the folder has already, in an old
+// version, are not fetched again. Nothing that was not synchronised is replaced or deleted.
 class Synchronizer {
  public:
   // Both outlive this. `store` serves the folder's models; it says which versions are in use.
@@ -90,6 +68,8 @@ class Synchronizer {
   ModelsFolder& folder_;
   models::ModelStore& store_;
   transfer::Downloader downloader_;
+  // By ContentId, why files that were as the subnet says are no model for it. Of the pass.
+  std::map<std::string, absl::Status> refused_;
   mutable std::mutex mutex_;
   std::vector<const Task*> tasks_;  // Of the pass. Not owned.
 };

@@ -4,8 +4,8 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "sync/content.h"
-#include "sync/testing_models.h"
+#include "sync/testing_synchronizer.h"
+#include "transfer/testing_server.h"
 
 namespace ncn::sync {
 namespace {
@@ -13,67 +13,9 @@ namespace {
 namespace fs = std::filesystem;
 using Kind = ModelOutcome::Kind;
 using testing::HasSubstr;
+using testing::SizeIs;
 
-// A subnet whose files lie in a folder of this machine.
-class SynchronizerTest : public testing::Test {
- protected:
-  SynchronizerTest() : store_(models()) {
-    subnet_.subnet_id = 1;
-    subnet_.version = 1;
-    options_.download.file_folders = {published()};
-    options_.download.disk_reserve_bytes = 0;
-    options_.download.retries_max = 0;
-    options_.retired_min = std::chrono::seconds(0);
-    Reopen();
-  }
-
-  fs::path models() const { return temporary_.path() / "models"; }
-  fs::path published() const { return temporary_.path() / "published"; }
-
-  void Reopen() {
-    synchronizer_.reset();
-    folder_.reset();
-    auto folder = ModelsFolder::Open(models());
-    ASSERT_TRUE(folder.ok()) << folder.status();
-    folder_ = *std::move(folder);
-    synchronizer_ = std::make_unique<Synchronizer>(*folder_, store_, options_);
-  }
-
-  inference::SubnetFile Publish(const std::string& path, const std::string& bytes) {
-    const std::string hash = Sha256Hex(bytes);
-    WriteFile(published() / hash, bytes);
-    return {.path = path,
-            .size_bytes = bytes.size(),
-            .sha256 = hash,
-            .sources = {"file://" + (published() / hash).native()}};
-  }
-  inference::SubnetModel& Add(const std::string& name, std::vector<inference::SubnetFile> files,
-                              const std::string& version = "1") {
-    subnet_.models.push_back({.model = *inference::ModelId::Parse(name),
-                              .version = version,
-                              .format = "safetensors",
-                              .files = std::move(files)});
-    return subnet_.models.back();
-  }
-  std::vector<ModelOutcome> Run(const std::vector<std::string>& only = {}) {
-    return synchronizer_->Run(subnet_, {}, only);
-  }
-  ModelOutcome RunOne() {
-    const std::vector<ModelOutcome> outcomes = Run();
-    EXPECT_EQ(outcomes.size(), 1u);
-    return outcomes.empty() ? ModelOutcome() : outcomes.front();
-  }
-  bool Serves(const std::string& name) {
-    return store_.Find(*inference::ModelId::Parse(name)).ok();
-  }
-
-  TemporaryFolder temporary_;
-  models::ModelStore store_;
-  inference::Subnet subnet_;
-  SynchronizerOptions options_;
-  std::unique_ptr<ModelsFolder> folder_;
-  std::unique_ptr<Synchronizer> synchronizer_;
-};
+class SynchronizerTest : public SynchronizerFixture {};
 
 TEST_F(SynchronizerTest, InstallsWhatIsMissingAndKeepsWhatIsThere) {
   Add("tiny", {Publish("tiny_model.safetensors", SafetensorsOf(1))});
@@ -227,6 +169,29 @@ TEST_F(SynchronizerTest, RefusesAScriptThatIsNotThereAndAFormatThatIsAnother) {
   EXPECT_THAT(std::string(outcomes[1].status.message()), HasSubstr("the subnet says onnx"));
   EXPECT_FALSE(Serves("scripted"));
   EXPECT_FALSE(Serves("wrong"));
+}
+
+TEST_F(SynchronizerTest, FetchesWhatTheStoreRefusesOnceOnly) {
+  const std::string body = SafetensorsOf(1);
+  transfer::TestServer server([&](const auto& request, auto& connection) {
+    transfer::ServeRanges(body, request, connection);
+  });
+  inference::SubnetFile file = Publish("wrong.safetensors", body);
+  file.sources = {server.Url("/f")};
+  Add("wrong", {file}).format = "onnx";
+  const ModelOutcome first = RunOne();
+  EXPECT_THAT(std::string(first.status.message()), HasSubstr("the subnet says onnx"));
+  ASSERT_THAT(server.requests(), SizeIs(1));
+  // Another process finds the files and comes to its own conclusion,
+  Reopen();
+  EXPECT_EQ(RunOne().status, first.status);
+  // which counts from then on, so that the room is free again.
+  EXPECT_EQ(RunOne().status, first.status);
+  EXPECT_TRUE(fs::is_empty(folder_->staging()));
+  EXPECT_EQ(RunOne().status, first.status);
+  EXPECT_THAT(server.requests(), SizeIs(1));
+  subnet_.models[0].format = "safetensors";
+  EXPECT_EQ(RunOne().kind, Kind::kInstalled);
 }
 
 TEST_F(SynchronizerTest, FetchesOnlyWhatWasAskedForAndNamesWhatIsUnknown) {
