@@ -145,11 +145,11 @@ absl::Status ModelTree::Assemble(const transfer::UnpackLimits& limits, std::stop
   return is_folder_ ? SyncFolders(made_) : absl::OkStatus();
 }
 
-absl::StatusOr<std::shared_ptr<const models::Model>> ModelTree::Check() {
+absl::StatusOr<std::shared_ptr<const models::Model>> ModelTree::Check(Origin origin) {
   models::ModelStore store(workshop_);
-  // The downloader has verified them, and nobody else writes here.
+  // Nobody else writes here.
   for (const inference::SubnetFile& file : model_.files) {
-    if (file.unpack) continue;
+    if (file.unpack || origin == Origin::kRevived) continue;
     ASSIGN_OR_RETURN(const models::FileIdentity identity, Identity(Target(file)));
     checked_[file.path] = identity;
     store.Learn(identity, file.sha256);

@@ -36,8 +36,10 @@ class ModelTree {
   std::vector<transfer::FileToFetch> Files() const;
   // Unpacks archives, writes a manifest if the model needs one.
   absl::Status Assemble(const transfer::UnpackLimits& limits, std::stop_token stop);
-  // Whether it is a model as the subnet says; all of it is on disk then.
-  absl::StatusOr<std::shared_ptr<const models::Model>> Check();
+  // Whether it is a model as the subnet says; all of it is on disk then. What was just `kFetched`
+  // is not read again, for the downloader has; of what was `kRevived` every file is.
+  enum class Origin { kFetched, kRevived };
+  absl::StatusOr<std::shared_ptr<const models::Model>> Check(Origin origin);
   // Tells `store` the hashes of the files as they lie at `installed` now, so that it need not read
   // them again; not of those that changed since Check.
   void Teach(models::ModelStore& store, const std::filesystem::path& installed) const;

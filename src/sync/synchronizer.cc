@@ -281,14 +281,6 @@ class Synchronizer::Pass {
       std::error_code error;
       fs::create_directories(tree.workshop(), error);
       RETURN_IF_ERROR(owner_.folder_.Revive(*task.restores, tree.made()));
-      const auto same = HasContentOf(tree.made(), model);
-      // Of what came from an archive only the hash of the whole tree is known.
-      const bool by_tree = std::any_of(model.files.begin(), model.files.end(),
-                                       [](const auto& file) { return file.unpack; });
-      if (!by_tree && (!same.ok() || !*same)) {
-        tree.Clear();
-        return absl::DataLossError("the old version was changed");
-      }
     } else {
       const fs::path old =
           task.before ? owner_.folder_.path() / task.before->entry : std::filesystem::path();
@@ -296,7 +288,8 @@ class Synchronizer::Pass {
       RETURN_IF_ERROR(Fetch(tree, task));
       RETURN_IF_ERROR(Refusable(model, tree.Assemble(owner_.options_.unpack, stop_)));
     }
-    const auto made = tree.Check();
+    using Origin = ModelTree::Origin;
+    const auto made = tree.Check(restore ? Origin::kRevived : Origin::kFetched);
     if (restore && (!made.ok() || (*made)->tree_sha256 != task.restores->was.tree_sha256)) {
       tree.Clear();
       return made.ok() ? absl::DataLossError("the old version was changed") : made.status();

@@ -1,19 +1,16 @@
 #include "transfer/archive.h"
 
-// In angle brackets, for the folder has an archive.h of its own.
-#include <archive.h>
-#include <archive_entry.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
-#include <functional>
 
 #include "base/files.h"
 #include "base/strings.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "transfer/testing_archive.h"
 #include "transfer/testing_download.h"
 #include "transfer/tree_writer.h"
 
@@ -22,15 +19,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-struct TestEntry {
-  std::string path;
-  std::string content = "content";
-  mode_t type = AE_IFREG;
-  mode_t mode = 0644;
-  std::function<void(archive_entry*)> change = {};
-};
-
-enum class Format { kTarGz, kZip };
+using Format = ArchiveFormat;
 
 class ArchiveTest : public ::testing::TestWithParam<Format> {
  protected:
@@ -43,30 +32,7 @@ class ArchiveTest : public ::testing::TestWithParam<Format> {
   std::filesystem::path ArchivePath() const { return folder_.path() / "archive"; }
 
   void Write(const std::vector<TestEntry>& entries, Format format) const {
-    archive* out = archive_write_new();
-    if (format == Format::kZip) {
-      archive_write_set_format_zip(out);
-    } else {
-      archive_write_set_format_pax_restricted(out);
-      archive_write_add_filter_gzip(out);
-    }
-    ASSERT_EQ(archive_write_open_filename(out, ArchivePath().c_str()), ARCHIVE_OK);
-    for (const TestEntry& test : entries) {
-      archive_entry* entry = archive_entry_new();
-      archive_entry_set_pathname(entry, test.path.c_str());
-      archive_entry_set_filetype(entry, test.type);
-      archive_entry_set_perm(entry, test.mode);
-      archive_entry_set_size(
-          entry, static_cast<la_int64_t>(test.type == AE_IFREG ? test.content.size() : 0));
-      if (test.change) test.change(entry);
-      ASSERT_GE(archive_write_header(out, entry), ARCHIVE_WARN) << archive_error_string(out);
-      if (archive_entry_size(entry) > 0) {
-        archive_write_data(out, test.content.data(), test.content.size());
-      }
-      archive_entry_free(entry);
-    }
-    archive_write_close(out);
-    archive_write_free(out);
+    WriteArchive(ArchivePath(), entries, format);
   }
 
   absl::StatusOr<std::vector<UnpackedFile>> UnpackIt(const UnpackLimits& limits = {},
