@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <iterator>
 #include <set>
 #include <system_error>
 #include <thread>
@@ -50,6 +51,7 @@ struct Synchronizer::Task {
   std::optional<RetiredModel> restores;
   std::size_t outcome = 0;  // Its index.
   transfer::ProgressBoard progress;
+  std::atomic<bool> ended = false;
 };
 
 Synchronizer::Synchronizer(ModelsFolder& folder, models::ModelStore& store,
@@ -256,7 +258,10 @@ class Synchronizer::Pass {
       const std::size_t count = std::min(owner_.options_.models_at_once, tasks_.size());
       for (std::size_t i = 0; i < count; ++i) {
         workers.emplace_back([&] {
-          for (std::size_t n = next++; n < tasks_.size(); n = next++) Attend(*tasks_[n]);
+          for (std::size_t n = next++; n < tasks_.size(); n = next++) {
+            Attend(*tasks_[n]);
+            tasks_[n]->ended = true;
+          }
         });
       }
     }
@@ -380,30 +385,23 @@ absl::StatusOr<std::uint64_t> Synchronizer::CollectGarbage(std::uint64_t needed_
 
 transfer::TransferProgress Synchronizer::Progress() const {
   transfer::TransferProgress all;
-  all.total.name = "total";
-  all.total.state = transfer::FileState::kDone;
+  std::vector<transfer::FileProgress> counted;
+  double bytes_per_second = 0;
   std::lock_guard lock(mutex_);
   for (const Task* task : tasks_) {
     transfer::TransferProgress one = task->progress.Read();
-    if (one.files.empty()) {  // Not begun, or restored.
-      all.total.size_bytes += task->restores ? 0 : DownloadBytes(*task->model);
-      continue;
+    if (one.files.empty() && !task->restores && !task->ended) {  // Not begun.
+      counted.push_back({.size_bytes = DownloadBytes(*task->model)});
     }
-    all.total.size_bytes += one.total.size_bytes;
-    all.total.present_bytes += one.total.present_bytes;
-    all.total.fetched_bytes += one.total.fetched_bytes;
-    all.total.bytes_per_second += one.total.bytes_per_second;
-    all.total.retries += one.total.retries;
-    for (transfer::FileProgress& file : one.files) all.files.push_back(std::move(file));
+    counted.insert(counted.end(), one.files.begin(), one.files.end());
+    bytes_per_second += one.total.bytes_per_second;
+    std::move(one.files.begin(), one.files.end(), std::back_inserter(all.files));
   }
+  all.total = transfer::TotalOf(counted);
   if (all.total.present_bytes < all.total.size_bytes) {
     all.total.state = transfer::FileState::kDownloading;
-    if (all.total.bytes_per_second >= 1) {
-      all.total.time_left = std::chrono::seconds(static_cast<std::int64_t>(
-          static_cast<double>(all.total.size_bytes - all.total.present_bytes) /
-          all.total.bytes_per_second));
-    }
   }
+  transfer::SetRate(all.total, bytes_per_second);
   return all;
 }
 

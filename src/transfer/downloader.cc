@@ -80,6 +80,7 @@ class Batch {
     }
     Supervise(stop);
     runners.clear();  // Joins them.
+    board_.End();
     return statuses_;
   }
 
