@@ -104,10 +104,10 @@ absl::Status FileDownload::Download(const std::stop_token& stop) {
     if (digest == file_.sha256) return absl::OkStatus();
     const std::lock_guard lock(mutex_);
     if (digest) {
+      const std::string givers = sources_.HashIsWrong(*digest, file_.sha256, kept > 0);
       base::Log("transfer")
-          .warn("{}: SHA-256 {} instead of {}; fetched again from elsewhere", file_.name, *digest,
-                file_.sha256);
-      sources_.HashIsWrong(*digest, file_.sha256, kept > 0);
+          .warn("{}: what came from {} has the SHA-256 {} instead of {}; deleted", file_.name,
+                givers, *digest, file_.sha256);
     } else if (!sources_.NextAlone()) {
       return sources_.Summary();
     }

@@ -93,6 +93,7 @@ class FileDownload {
   void Settle(Lane& lane, const ReadEnd& end);
   void SettleFailure(const Lane& lane, const ReadEnd& end);
   void Leave(Source& source, const absl::Status& why);
+  void LogLeft(const Source& source, const absl::Status& why) const;
   void EndRound(absl::Status status);
   void Changed();
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/logging.h"
 #include "base/strings.h"
 #include "transfer/file_download.h"
 #include "transfer/file_reader.h"
@@ -274,14 +275,23 @@ void FileDownload::SettleFailure(const Lane& lane, const ReadEnd& end) {
     source.readers_max = others;
     return;
   }
-  sources_.Failed(source, end.status, end.wait, std::chrono::steady_clock::now());
+  if (!sources_.Failed(source, end.status, end.wait, std::chrono::steady_clock::now())) {
+    LogLeft(source, end.status);
+  }
 }
 
 void FileDownload::Leave(Source& source, const absl::Status& why) {
   sources_.Leave(source, why);
+  LogLeft(source, why);
   for (Lane& lane : lanes_) {
     if (lane.source == &source) lane.stop.request_stop();
   }
+}
+
+void FileDownload::LogLeft(const Source& source, const absl::Status& why) const {
+  base::Log("transfer")
+      .warn("{}: {} is not asked again: {}", file_.name, source.address.printable,
+            std::string(why.message()));
 }
 
 }  // namespace ncn::transfer
