@@ -143,6 +143,28 @@ TEST_F(DownloaderMirrorsTest, GivesUpATrickleAndGoesOnElsewhere) {
   EXPECT_EQ(good.requests()[0].range(), (ByteRange{1000, body.size()}));
 }
 
+TEST_F(DownloaderMirrorsTest, GivesUpATrickleThatNeverPauses) {
+  const std::string body = Body(1 << 20);
+  TestServer trickle([&](const TestRequest&, TestConnection& connection) {
+    connection.Send(base::StrCat("HTTP/1.1 200 OK\r\nContent-Length: ", body.size(), "\r\n\r\n"));
+    // A byte every 20 ms, until the client closes.
+    for (const char& byte : body) {
+      pollfd client = {.fd = connection.fd(), .events = POLLIN, .revents = 0};
+      if (::poll(&client, 1, 20) > 0 || !connection.Send({&byte, 1})) break;
+    }
+    connection.Close();
+  });
+  TestServer good(
+      [&](const auto& request, auto& connection) { ServeRanges(body, request, connection); });
+  options_.stall_timeout = std::chrono::milliseconds(300);
+  options_.stall_bytes_per_second = 1000;
+  const absl::Status status = Fetch(body, {trickle.Url("/f"), good.Url("/f")});
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(Target(), body);
+  ASSERT_THAT(good.requests(), SizeIs(1));
+  EXPECT_GT(good.requests()[0].range()->begin, 0U) << "what the trickle brought is kept";
+}
+
 TEST_F(DownloaderMirrorsTest, TakesOverFromASlowConnectionWhatItHasLeft) {
   const std::string body = Body(20 << 20);
   std::atomic<std::uint64_t> slow_end = 0;
