@@ -12,6 +12,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "sync/content.h"
+#include "transfer/disk.h"
 
 namespace ncn::sync {
 namespace {
@@ -19,6 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kArchives[] = ".archives";
+constexpr char kCopy[] = ".copy";
 
 absl::Status Failed(const std::error_code& error, std::string_view what, const fs::path& path) {
   return base::ErrnoStatus(error.value(), base::StrCat(what, " ", path.native()));
@@ -72,7 +74,23 @@ fs::path ModelTree::Target(const inference::SubnetFile& file) const {
   return is_folder_ ? made_ / file.path : made_;
 }
 
-absl::Status ModelTree::Prepare(const fs::path& old) {
+// The downloader looks at its hash, and fetches it if it is another after all.
+absl::Status ModelTree::TakeOver(const inference::SubnetFile& file, const fs::path& old,
+                                 std::uint64_t reserve_bytes) const {
+  const fs::path target = Target(file);
+  const fs::path before = is_folder_ ? old / file.path : old;
+  std::error_code error;
+  if (old.empty() || file.unpack || fs::exists(target, error)) return absl::OkStatus();
+  const base::UniqueFd fd(::open(before.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  const auto found = fd.valid() ? models::IdentityOf(fd.get(), before.native())
+                                : absl::NotFoundError(before.native());
+  if (!found.ok() || found->size_bytes != file.size_bytes) return absl::OkStatus();
+  RETURN_IF_ERROR(transfer::CheckFreeSpace(fd.get(), file.size_bytes, reserve_bytes));
+  const absl::Status copied = transfer::CopyToTarget(fd.get(), workshop_ / kCopy, target);
+  return absl::IsResourceExhausted(copied) ? copied : absl::OkStatus();
+}
+
+absl::Status ModelTree::Prepare(const fs::path& old, std::uint64_t reserve_bytes) {
   RETURN_IF_ERROR(MakeFolder(workshop_ / kArchives));
   if (is_folder_) RETURN_IF_ERROR(MakeFolder(made_));
   std::set<fs::path> fetched;
@@ -80,16 +98,7 @@ absl::Status ModelTree::Prepare(const fs::path& old) {
     const fs::path target = Target(file);
     RETURN_IF_ERROR(MakeFolder(target.parent_path()));
     fetched.insert(target);
-    std::error_code error;
-    const fs::path before = is_folder_ ? old / file.path : old;
-    if (old.empty() || file.unpack || fs::exists(target, error) ||
-        !fs::is_regular_file(fs::symlink_status(before, error)) ||
-        fs::file_size(before, error) != file.size_bytes) {
-      continue;
-    }
-    // The downloader looks at its hash, and fetches it if it is another after all.
-    fs::copy_file(before, target, error);
-    if (error) fs::remove(target, error);
+    RETURN_IF_ERROR(TakeOver(file, old, reserve_bytes));
   }
   std::vector<fs::path> leftovers;
   std::error_code error;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -30,8 +31,9 @@ class ModelTree {
   const std::filesystem::path& made() const { return made_; }
 
   // Makes the folders, clears away what an interrupted attempt unpacked, and takes over files of
-  // the right name and size from `old`, the version before; empty: none.
-  absl::Status Prepare(const std::filesystem::path& old);
+  // the right name and size from `old`, the version before; empty: none. ResourceExhausted when the
+  // disk has no room for that beside `reserve_bytes`.
+  absl::Status Prepare(const std::filesystem::path& old, std::uint64_t reserve_bytes);
   // What is to be fetched, and where to.
   std::vector<transfer::FileToFetch> Files() const;
   // Unpacks archives, writes a manifest if the model needs one.
@@ -48,6 +50,8 @@ class ModelTree {
 
  private:
   std::filesystem::path Target(const inference::SubnetFile& file) const;
+  absl::Status TakeOver(const inference::SubnetFile& file, const std::filesystem::path& old,
+                        std::uint64_t reserve_bytes) const;
 
   const inference::SubnetModel& model_;
   const std::filesystem::path workshop_;

@@ -26,9 +26,9 @@ std::int64_t Now() {
       .count();
 }
 
-transfer::DownloaderOptions WithStaging(transfer::DownloaderOptions options,
-                                        const ModelsFolder& folder) {
-  options.staging = folder.staging();
+SynchronizerOptions Completed(SynchronizerOptions options, const ModelsFolder& folder) {
+  options.download.staging = folder.staging();
+  options.unpack.reserve_bytes = options.download.disk_reserve_bytes;
   return options;
 }
 
@@ -56,10 +56,10 @@ struct Synchronizer::Task {
 
 Synchronizer::Synchronizer(ModelsFolder& folder, models::ModelStore& store,
                            SynchronizerOptions options)
-    : options_(std::move(options)),
+    : options_(Completed(std::move(options), folder)),
       folder_(folder),
       store_(store),
-      downloader_(WithStaging(options_.download, folder)) {}
+      downloader_(options_.download) {}
 
 // One call of Run.
 class Synchronizer::Pass {
@@ -289,7 +289,7 @@ class Synchronizer::Pass {
     } else {
       const fs::path old =
           task.before ? owner_.folder_.path() / task.before->entry : std::filesystem::path();
-      RETURN_IF_ERROR(tree.Prepare(old));
+      RETURN_IF_ERROR(tree.Prepare(old, owner_.options_.download.disk_reserve_bytes));
       RETURN_IF_ERROR(Fetch(tree, task));
       RETURN_IF_ERROR(Refusable(model, tree.Assemble(owner_.options_.unpack, stop_)));
     }

@@ -22,7 +22,7 @@ namespace ncn::sync {
 
 struct SynchronizerOptions {
   transfer::DownloaderOptions download;  // `staging` is the folder's.
-  transfer::UnpackLimits unpack;
+  transfer::UnpackLimits unpack;         // The reserve is that of downloads.
   std::size_t models_at_once = 4;
   std::uint64_t memory_bytes = 0;       // Models that need more are skipped; 0: none are.
   std::uint64_t disk_budget_bytes = 0;  // For all that was synchronised, old versions too; 0: free.

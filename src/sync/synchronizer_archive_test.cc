@@ -7,6 +7,7 @@
 #include "sync/synchronizer.h"
 #include "sync/testing_synchronizer.h"
 #include "transfer/testing_archive.h"
+#include "transfer/testing_file_size_limit.h"
 
 namespace ncn::sync {
 namespace {
@@ -96,6 +97,23 @@ TEST_P(SynchronizerArchiveTest, RefusesAHostileArchiveAndShowsNothingOfIt) {
   EXPECT_THAT(Visible(), testing::ElementsAre("tiny.safetensors"));
   EXPECT_FALSE(fs::exists(models() / "escaped"));
   EXPECT_FALSE(fs::exists(models() / ".ncn" / "escaped"));
+}
+
+TEST_P(SynchronizerArchiveTest, ShowsNothingOfWhatTheDiskHasNoRoomFor) {
+  const std::string weights = SafetensorsOf(0, 1'000'000);
+  Add("packed", {PublishArchive({{.path = "w.safetensors", .content = weights}})});
+  Add("plain", {Publish("plain.safetensors", weights)});
+  const transfer::FileSizeLimit limit;
+  limit.Set(300'000);
+  for (const ModelOutcome& outcome : Run()) {
+    EXPECT_EQ(outcome.kind, Kind::kFailed);
+    EXPECT_TRUE(absl::IsResourceExhausted(outcome.status)) << outcome.status;
+  }
+  EXPECT_THAT(Visible(), testing::IsEmpty());
+  limit.Set(RLIM_INFINITY);
+  for (const ModelOutcome& outcome : Run()) {
+    EXPECT_EQ(outcome.kind, Kind::kInstalled) << outcome.status;
+  }
 }
 
 TEST_P(SynchronizerArchiveTest, ReturnsToAnOldVersionWithoutFetchingIt) {

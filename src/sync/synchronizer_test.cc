@@ -206,6 +206,28 @@ TEST_F(SynchronizerTest, FetchesOnlyWhatWasAskedForAndNamesWhatIsUnknown) {
   }));
 }
 
+TEST_F(SynchronizerTest, CopiesNothingFromTheVersionBeforeThatTheReserveNeeds) {
+  const auto pair = [&](const std::string& script) -> inference::SubnetModel& {
+    inference::SubnetModel& model = Add(
+        "pair", {Publish("w.safetensors", SafetensorsOf(1)), Publish("run.py", script)}, script);
+    model.executor_script = "run.py";
+    return model;
+  };
+  pair("1");
+  ASSERT_EQ(RunOne().kind, Kind::kInstalled);
+  options_.download.disk_reserve_bytes = std::uint64_t{1} << 60;
+  Reopen();
+  subnet_.models.clear();
+  pair("2");
+  const ModelOutcome outcome = RunOne();
+  EXPECT_TRUE(absl::IsResourceExhausted(outcome.status)) << outcome.status;
+  EXPECT_THAT(std::string(outcome.status.message()), HasSubstr("stay in reserve"));
+  for (const auto& entry : fs::recursive_directory_iterator(folder_->staging())) {
+    EXPECT_FALSE(entry.is_regular_file()) << entry.path();
+  }
+  EXPECT_EQ(ReadAllOf(models() / "pair" / "run.py"), "1");
+}
+
 TEST_F(SynchronizerTest, TakesFilesThatDidNotChangeFromTheVersionBefore) {
   Add("pair", {Publish("w.safetensors", SafetensorsOf(1)), Publish("run.py", "print(1)\n")})
       .executor_script = "run.py";

@@ -12,6 +12,7 @@
 #include "gtest/gtest.h"
 #include "transfer/testing_archive.h"
 #include "transfer/testing_download.h"
+#include "transfer/testing_file_size_limit.h"
 #include "transfer/tree_writer.h"
 
 namespace ncn::transfer {
@@ -131,6 +132,23 @@ TEST_P(ArchiveTest, KeepsToItsLimits) {
   EXPECT_THAT(Refusal({{.path = "a", .content = std::string(2'000'000, '\0')}}, code,
                       {.ratio_max = 100, .ratio_free_bytes = 1'000'000}),
               HasSubstr("more than 100 times its"));
+}
+
+TEST_P(ArchiveTest, KeepsAReserveOfTheDisk) {
+  const std::string why =
+      Refusal({}, absl::StatusCode::kResourceExhausted, {.reserve_bytes = std::uint64_t{1} << 60});
+  EXPECT_THAT(why, HasSubstr("'first/good': needs 7 bytes of disk"));
+  EXPECT_THAT(why, HasSubstr("1152921504606846976 stay in reserve"));
+}
+
+TEST_P(ArchiveTest, LeavesNothingWhenTheDiskFillsUpMidway) {
+  const FileSizeLimit limit;
+  Write({{.path = "first/good"}, {.path = "large", .content = std::string(1'000'000, 'x')}},
+        GetParam());
+  limit.Set(300'000);
+  const auto files = UnpackIt();
+  EXPECT_EQ(files.status().code(), absl::StatusCode::kResourceExhausted) << files.status();
+  EXPECT_TRUE(std::filesystem::is_empty(Folder()));
 }
 
 TEST_P(ArchiveTest, ReplacesNothing) {

@@ -77,6 +77,17 @@ absl::Status SyncFolder(const std::filesystem::path& folder) {
   return base::ErrnoStatus(errno, folder.native());
 }
 
+absl::Status WriteAt(int fd, std::uint64_t offset, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return WriteStatus(errno, "write");
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+    offset += static_cast<std::uint64_t>(written);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status WriteStatus(int error, std::string_view what) {
   if (error == EDQUOT || error == EFBIG) error = ENOSPC;
   return base::ErrnoStatus(error, what);

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <stop_token>
 #include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -31,6 +32,9 @@ absl::Status CopyToTarget(int fd, const std::string& temporary,
 
 // Makes the names in `folder` durable.
 absl::Status SyncFolder(const std::filesystem::path& folder);
+
+// Writes all of `bytes` at `offset`; errors as of WriteStatus.
+absl::Status WriteAt(int fd, std::uint64_t offset, std::string_view bytes);
 
 // A failed system call that writes; a quota and a limit on the size of files are full disks, too.
 absl::Status WriteStatus(int error, std::string_view what);
