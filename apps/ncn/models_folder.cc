@@ -146,7 +146,7 @@ int CollectGarbage(const FolderOptions& options) {
   if (!folder.ok()) return Fail(folder.status());
   models::ModelStore store(options.sync.models_dir);
   sync::Synchronizer synchronizer(**folder, store, SynchronizerOptionsOf(options.sync, ""));
-  const auto freed = synchronizer.CollectGarbage(0, options.dry_run);
+  const auto freed = synchronizer.CollectGarbage(options.dry_run);
   if (!freed.ok()) return Fail(freed.status());
   std::printf("%s of old versions %s\n", sync::BytesText(*freed).c_str(),
               options.dry_run ? "would be deleted" : "deleted");

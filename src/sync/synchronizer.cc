@@ -20,12 +20,6 @@ namespace {
 namespace fs = std::filesystem;
 using Kind = ModelOutcome::Kind;
 
-std::int64_t Now() {
-  return std::chrono::duration_cast<std::chrono::seconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
 SynchronizerOptions Completed(SynchronizerOptions options, const ModelsFolder& folder) {
   options.download.staging = folder.staging();
   options.unpack.reserve_bytes = options.download.disk_reserve_bytes;
@@ -39,6 +33,7 @@ bool IsLasting(const absl::Status& refusal) {
 }
 
 absl::Status Prefixed(std::string_view what, const absl::Status& status) {
+  if (status.ok()) return status;
   return absl::Status(status.code(), base::StrCat(what, ": ", std::string(status.message())));
 }
 
@@ -59,7 +54,11 @@ Synchronizer::Synchronizer(ModelsFolder& folder, models::ModelStore& store,
     : options_(Completed(std::move(options), folder)),
       folder_(folder),
       store_(store),
-      downloader_(options_.download) {}
+      downloader_(options_.download),
+      budget_(folder, store,
+              {.budget_bytes = options_.disk_budget_bytes,
+               .reserve_bytes = options_.download.disk_reserve_bytes,
+               .retired_min = options_.retired_min}) {}
 
 // One call of Run.
 class Synchronizer::Pass {
@@ -74,18 +73,17 @@ class Synchronizer::Pass {
         on_outcome_(on_outcome) {}
 
   std::vector<ModelOutcome> Run() {
-    ForgetRefusals();
+    Forget();
     for (const inference::SubnetModel& model : subnet_.models) {
       if (only_.empty() || only_.contains(model.model.value())) Decide(model);
     }
     NameUnknown();
-    ClearStaging();
-    if (const absl::Status room = MakeRoom(); !room.ok()) {
-      for (const auto& task : tasks_) Conclude(*task, Kind::kFailed, room);
-    } else {
-      Work();
-    }
     RemoveUnwanted();
+    ClearStaging();
+    MakeRoom();
+    Work();
+    std::move(removals_.begin(), removals_.end(), std::back_inserter(outcomes_));
+    if (IsWhole()) owner_.CollectGarbage().IgnoreError();
     return std::move(outcomes_);
   }
 
@@ -111,11 +109,11 @@ class Synchronizer::Pass {
     if (on_outcome_) on_outcome_(outcomes_[task.outcome]);
   }
 
-  // Those of what the subnet no longer has.
-  void ForgetRefusals() {
+  // What was learned of contents that the subnet no longer has.
+  void Forget() {
     std::set<std::string> wanted;
     for (const inference::SubnetModel& model : subnet_.models) wanted.insert(ContentId(model));
-    std::erase_if(owner_.refused_, [&](const auto& one) { return !wanted.contains(one.first); });
+    std::erase_if(owner_.known_, [&](const auto& one) { return !wanted.contains(one.first); });
   }
 
   // What is to be done for a model.
@@ -135,8 +133,9 @@ class Synchronizer::Pass {
       return Keep(model, **before);
     }
     if (!*before && !absl::IsNotFound(there.status())) return Adopt(model, content);
-    if (const auto refused = owner_.refused_.find(content); refused != owner_.refused_.end()) {
-      return Add(Outcome(model, Kind::kFailed, refused->second));
+    const auto known = owner_.known_.find(content);
+    if (known != owner_.known_.end() && !known->second.refusal.ok()) {
+      return Add(Outcome(model, Kind::kFailed, known->second.refusal));
     }
     auto task = std::make_unique<Task>();
     task->model = &model;
@@ -220,31 +219,31 @@ class Synchronizer::Pass {
     transfer::RemovePartialFiles(owner_.folder_.staging(), hashes).IgnoreError();
   }
 
-  // Keeps the budget: old versions go first.
-  absl::Status MakeRoom() {
-    std::uint64_t needed = 0;
-    for (const auto& task : tasks_) {
-      if (!task->restores) needed += DownloadBytes(*task->model);
-    }
-    const std::uint64_t budget = owner_.options_.disk_budget_bytes;
-    if (budget == 0 || needed == 0) return absl::OkStatus();
-    RETURN_IF_ERROR(owner_.CollectGarbage(needed).status());
-    const std::uint64_t used = SizeOnDisk(owner_.folder_.path() / ".ncn" / "retired") + Installed();
-    if (used + needed <= budget) return absl::OkStatus();
-    return absl::ResourceExhaustedError(
-        base::StrCat("the subnet's models need ", BytesText(needed), " more; ", BytesText(used),
-                     " of the ", BytesText(budget),
-                     " of --models-disk-budget are used; raise it, or name the models to keep to "
-                     "`ncn models pull`"));
+  // What it takes up when it is in place, as far as that is known.
+  std::uint64_t SizeOf(const inference::SubnetModel& model) {
+    std::lock_guard lock(mutex_);
+    const auto known = owner_.known_.find(ContentId(model));
+    const std::uint64_t unpacked = known == owner_.known_.end() ? 0 : known->second.unpacked_bytes;
+    return unpacked > 0 ? unpacked : DownloadBytes(model);
   }
 
-  std::uint64_t Installed() const {
-    std::uint64_t bytes = 0;
-    const auto installed = owner_.folder_.Installed();
-    if (installed.ok()) {
-      for (const InstalledModel& model : *installed) bytes += model.size_bytes;
+  // Old versions go first; what the budget has no room for then is not begun.
+  void MakeRoom() {
+    std::uint64_t needed = 0;
+    std::set<std::string> wanted;
+    for (const auto& task : tasks_) {
+      if (task->restores) wanted.insert(task->restores->was.content_id);
+      if (!task->restores) needed += SizeOf(*task->model);
     }
-    return bytes;
+    if (needed > 0) owner_.budget_.CollectGarbage(needed, false, wanted).IgnoreError();
+    const absl::Status opened = owner_.budget_.Open();
+    const std::size_t all = std::erase_if(tasks_, [&](const auto& task) {
+      if (task->restores) return false;
+      const absl::Status room = opened.ok() ? owner_.budget_.Take(SizeOf(*task->model)) : opened;
+      if (!room.ok()) Conclude(*task, Kind::kFailed, room);
+      return !room.ok();
+    });
+    if (all > 0) ClearStaging();
   }
 
   void Work() {
@@ -273,8 +272,12 @@ class Synchronizer::Pass {
     if (stop_.stop_requested()) {
       return Conclude(task, Kind::kFailed, absl::CancelledError("stopped before it began"));
     }
-    if (task.restores && PutInPlace(task, true).ok()) return Conclude(task, Kind::kRestored);
-    const absl::Status status = PutInPlace(task, false);
+    absl::Status status;
+    if (task.restores) {
+      if (PutInPlace(task, true).ok()) return Conclude(task, Kind::kRestored);
+      status = owner_.budget_.Take(SizeOf(*task.model));
+    }
+    if (status.ok()) status = PutInPlace(task, false);
     Conclude(task, status.ok() ? Kind::kInstalled : Kind::kFailed, status);
   }
 
@@ -292,6 +295,7 @@ class Synchronizer::Pass {
       RETURN_IF_ERROR(tree.Prepare(old, owner_.options_.download.disk_reserve_bytes));
       RETURN_IF_ERROR(Fetch(tree, task));
       RETURN_IF_ERROR(Refusable(model, tree.Assemble(owner_.options_.unpack, stop_)));
+      RETURN_IF_ERROR(CountUnpacked(model, tree));
     }
     using Origin = ModelTree::Origin;
     const auto made = tree.Check(restore ? Origin::kRevived : Origin::kFetched);
@@ -317,8 +321,22 @@ class Synchronizer::Pass {
   absl::Status Refusable(const inference::SubnetModel& model, absl::Status status) {
     if (!IsLasting(status)) return status;
     std::lock_guard lock(mutex_);
-    owner_.refused_.insert_or_assign(ContentId(model), status);
+    owner_.known_[ContentId(model)].refusal = status;
     return status;
+  }
+
+  // The budget is for what archives come to, which shows only now.
+  absl::Status CountUnpacked(const inference::SubnetModel& model, const ModelTree& tree) {
+    const bool packed = std::any_of(model.files.begin(), model.files.end(),
+                                    [](const auto& file) { return file.unpack; });
+    const std::uint64_t counted = SizeOf(model);
+    const std::uint64_t bytes = packed ? SizeOnDisk(tree.made()) : 0;
+    if (bytes <= counted) return absl::OkStatus();
+    {
+      std::lock_guard lock(mutex_);
+      owner_.known_[ContentId(model)].unpacked_bytes = bytes;
+    }
+    return Prefixed("unpacked", owner_.budget_.Take(bytes - counted));
   }
 
   absl::Status Fetch(const ModelTree& tree, Task& task) {
@@ -330,8 +348,11 @@ class Synchronizer::Pass {
     return absl::OkStatus();
   }
 
+  // All of the subnet, to its end.
+  bool IsWhole() const { return only_.empty() && !stop_.stop_requested(); }
+
   void RemoveUnwanted() {
-    if (!only_.empty() || stop_.stop_requested()) return;
+    if (!IsWhole()) return;
     std::set<std::string> wanted;
     for (const auto& model : subnet_.models) wanted.insert(model.model.value());
     const auto installed = owner_.folder_.Installed();
@@ -339,13 +360,13 @@ class Synchronizer::Pass {
     for (const InstalledModel& model : *installed) {
       if (model.subnet_id != subnet_.subnet_id || wanted.contains(model.model)) continue;
       const absl::Status status = owner_.folder_.Retire(model.model);
-      Add({.kind = status.ok() ? Kind::kRemoved : Kind::kFailed,
-           .model = model.model,
-           .version = model.version,
-           .size_bytes = model.size_bytes,
-           .status = status});
+      removals_.push_back({.kind = status.ok() ? Kind::kRemoved : Kind::kFailed,
+                           .model = model.model,
+                           .version = model.version,
+                           .size_bytes = model.size_bytes,
+                           .status = status});
+      if (on_outcome_) on_outcome_(removals_.back());
     }
-    owner_.CollectGarbage().IgnoreError();
   }
 
   Synchronizer& owner_;
@@ -356,31 +377,13 @@ class Synchronizer::Pass {
   std::vector<std::unique_ptr<Task>> tasks_;
   std::mutex mutex_;  // Of what workers write.
   std::vector<ModelOutcome> outcomes_;
+  std::vector<ModelOutcome> removals_;
 };
 
 std::vector<ModelOutcome> Synchronizer::Run(
     const inference::Subnet& subnet, std::stop_token stop, const std::vector<std::string>& only,
     const std::function<void(const ModelOutcome&)>& on_outcome) {
   return Pass(*this, subnet, std::move(stop), only, on_outcome).Run();
-}
-
-absl::StatusOr<std::uint64_t> Synchronizer::CollectGarbage(std::uint64_t needed_bytes,
-                                                           bool dry_run) {
-  ASSIGN_OR_RETURN(const std::vector<RetiredModel> retired, folder_.Retired());
-  ASSIGN_OR_RETURN(const std::vector<InstalledModel> installed, folder_.Installed());
-  const std::uint64_t budget = options_.disk_budget_bytes;
-  std::uint64_t used = needed_bytes;
-  for (const InstalledModel& model : installed) used += model.size_bytes;
-  for (const RetiredModel& model : retired) used += model.was.size_bytes;
-  std::uint64_t freed = 0;
-  for (const RetiredModel& old : retired) {
-    if (budget > 0 && used - freed <= budget) break;
-    const bool young = Now() - old.retired_seconds < options_.retired_min.count();
-    if (young || store_.InUse(old.was.tree_sha256)) continue;
-    if (!dry_run) RETURN_IF_ERROR(folder_.Delete(old));
-    freed += old.was.size_bytes;
-  }
-  return freed;
 }
 
 transfer::TransferProgress Synchronizer::Progress() const {

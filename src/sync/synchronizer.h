@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "inference/subnet.h"
 #include "models/model_store.h"
+#include "sync/disk_budget.h"
 #include "sync/model_outcome.h"
 #include "sync/models_folder.h"
 #include "transfer/archive.h"
@@ -35,26 +36,27 @@ struct SynchronizerOptions {
 //
 // A model that fails does not hold up the others. One whose files are what the subnet says and yet
 // no such model fails in each further pass without being fetched again, until the subnet changes
-// it. Nothing becomes visible before all its files are there, of the right hash, and the model
-// store takes it for a model of the right format. Files that the folder has already, in an old
-// version, are not fetched again. Nothing that was not synchronised is replaced or deleted.
+// it. One for which the budget has no room is not begun. Nothing becomes visible before all its
+// files are there, of the right hash, and the model store takes it for a model of the right format.
+// Files that the folder has already, in an old version, are not fetched again. Nothing that was not
+// synchronised is replaced or deleted.
 class Synchronizer {
  public:
   // Both outlive this. `store` serves the folder's models; it says which versions are in use.
   Synchronizer(ModelsFolder& folder, models::ModelStore& store, SynchronizerOptions options);
 
-  // One pass. The outcomes are in the subnet's order, removals at the end. With `only`, which is
-  // not empty, other models are neither fetched nor removed; names that the subnet does not have
-  // fail. `on_outcome` hears of each as it is known, from any thread, one at a time. One pass at a
-  // time.
+  // One pass. The outcomes are in the subnet's order, removals, which come first, at the end. With
+  // `only`, which is not empty, other models are neither fetched nor removed; names that the subnet
+  // does not have fail. `on_outcome` hears of each as it is known, from any thread, one at a time.
+  // One pass at a time.
   std::vector<ModelOutcome> Run(const inference::Subnet& subnet, std::stop_token stop = {},
                                 const std::vector<std::string>& only = {},
                                 const std::function<void(const ModelOutcome&)>& on_outcome = {});
 
-  // Deletes old versions that nobody uses: all, or with a budget the oldest until it is kept with
-  // `needed_bytes` to spare. Returns the bytes that this frees; `dry_run` deletes nothing.
-  absl::StatusOr<std::uint64_t> CollectGarbage(std::uint64_t needed_bytes = 0,
-                                               bool dry_run = false);
+  // As of DiskBudget, with nothing to spare.
+  absl::StatusOr<std::uint64_t> CollectGarbage(bool dry_run = false) {
+    return budget_.CollectGarbage(0, dry_run);
+  }
 
   // How far the downloads of the pass have come; names are MODEL/FILE. Empty between passes.
   // Thread-safe.
@@ -68,8 +70,13 @@ class Synchronizer {
   ModelsFolder& folder_;
   models::ModelStore& store_;
   transfer::Downloader downloader_;
-  // By ContentId, why files that were as the subnet says are no model for it. Of the pass.
-  std::map<std::string, absl::Status> refused_;
+  DiskBudget budget_;
+  // What was learned of a content, by its ContentId. Of the pass.
+  struct Known {
+    absl::Status refusal;              // Why its files, which were right, are no model.
+    std::uint64_t unpacked_bytes = 0;  // What its archives come to, with all else; 0: not known.
+  };
+  std::map<std::string, Known> known_;
   mutable std::mutex mutex_;
   std::vector<const Task*> tasks_;  // Of the pass. Not owned.
 };

@@ -23,7 +23,7 @@ class SynchronizerArchiveTest : public SynchronizerFixture,
  protected:
   // Old versions are kept.
   SynchronizerArchiveTest() {
-    options_.disk_budget_bytes = 1 << 20;
+    options_.disk_budget_bytes = 16 << 20;
     Reopen();
   }
 
@@ -145,7 +145,7 @@ TEST_P(SynchronizerArchiveTest, FetchesAnOldVersionAnewThatSomebodyChanged) {
 class SynchronizerRestoreTest : public SynchronizerFixture {};
 
 TEST_F(SynchronizerRestoreTest, ReturnsToAnOldVersionWhoseManifestWasMade) {
-  options_.disk_budget_bytes = 1 << 20;
+  options_.disk_budget_bytes = 16 << 20;
   Reopen();
   const auto add = [&](int seed) -> inference::SubnetModel& {
     inference::SubnetModel& model =

@@ -49,7 +49,7 @@ TEST_F(SynchronizerTest, KeepsAnOldVersionWhileItIsInUse) {
   ASSERT_EQ(RunOne().kind, Kind::kInstalled);
   EXPECT_EQ(folder_->Retired()->size(), 1u);
   lease->reset();
-  const auto freed = synchronizer_->CollectGarbage(0, true);
+  const auto freed = synchronizer_->CollectGarbage(true);
   ASSERT_TRUE(freed.ok());
   EXPECT_EQ(*freed, SafetensorsOf(1).size());
   EXPECT_EQ(folder_->Retired()->size(), 1u) << "a dry run deletes nothing";
@@ -136,16 +136,6 @@ TEST_F(SynchronizerTest, SkipsWhatThisMachineHasNoMemoryFor) {
   const ModelOutcome outcome = RunOne();
   EXPECT_EQ(outcome.kind, Kind::kSkipped);
   EXPECT_THAT(std::string(outcome.status.message()), HasSubstr("needs 2.0 MiB of memory"));
-}
-
-TEST_F(SynchronizerTest, KeepsToTheBudget) {
-  options_.disk_budget_bytes = 100;
-  Reopen();
-  Add("large", {Publish("large.safetensors", SafetensorsOf(1, 1000))});
-  const ModelOutcome outcome = RunOne();
-  EXPECT_EQ(outcome.kind, Kind::kFailed);
-  EXPECT_TRUE(absl::IsResourceExhausted(outcome.status));
-  EXPECT_THAT(std::string(outcome.status.message()), HasSubstr("--models-disk-budget"));
 }
 
 TEST_F(SynchronizerTest, TakesTheScriptThatTheSubnetNamesIntoTheModel) {
