@@ -75,6 +75,7 @@ SyncState SyncService::state() const {
   std::lock_guard lock(mutex_);
   SyncState state = state_;
   if (synchronizer_) state.progress = synchronizer_->Progress();
+  if (synchronizer_) state.counts.transfer = synchronizer_->counts();
   return state;
 }
 
@@ -95,6 +96,8 @@ void SyncService::Run(std::stop_token stop) {
     }
     state_.running = false;
     state_.last_error = error;
+    ++state_.counts.passes;
+    state_.counts.failed_passes += status.ok() ? 0 : 1;
     // What failed of another version says nothing of this one.
     if (std::exchange(version, state_.subnet_version) != state_.subnet_version) failures = 0;
     failures = !status.ok() || AnyFailed() ? failures + 1 : 0;
@@ -134,6 +137,12 @@ absl::Status SyncService::OnePass(std::stop_token stop) {
   std::vector<ModelOutcome> outcomes = synchronizer_->Run(subnet, stop, {}, LogOutcome);
   if (options_.on_pass && !stop.stop_requested()) options_.on_pass(outcomes);
   std::lock_guard lock(mutex_);
+  for (const ModelOutcome& outcome : outcomes) {
+    using Kind = ModelOutcome::Kind;
+    const bool is_new = outcome.kind == Kind::kInstalled || outcome.kind == Kind::kRestored;
+    state_.counts.installed_models += is_new ? 1 : 0;
+    state_.counts.failed_models += outcome.kind == Kind::kFailed ? 1 : 0;
+  }
   state_.outcomes = std::move(outcomes);
   state_.finished_seconds = std::chrono::duration_cast<std::chrono::seconds>(
                                 std::chrono::system_clock::now().time_since_epoch())

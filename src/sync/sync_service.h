@@ -40,6 +40,15 @@ absl::StatusOr<inference::Subnet> AcceptSubnet(
     std::stop_token stop,
     const std::function<void(const registry::RegistryProblem&)>& on_problem = {});
 
+// What was done since the service exists.
+struct SyncCounts {
+  std::uint64_t passes = 0;
+  std::uint64_t failed_passes = 0;     // That did not take place.
+  std::uint64_t installed_models = 0;  // Old versions that came back, too.
+  std::uint64_t failed_models = 0;     // Once for each pass in which one failed.
+  transfer::TransferCounts transfer;
+};
+
 struct SyncState {
   bool running = false;                 // A pass is under way.
   std::uint64_t subnet_version = 0;     // Accepted last; 0: none yet.
@@ -48,6 +57,7 @@ struct SyncState {
   std::chrono::milliseconds pause{0};   // From the end of the last pass to the next, unless asked.
   std::vector<ModelOutcome> outcomes;   // Of the last pass.
   transfer::TransferProgress progress;  // Of the one under way.
+  SyncCounts counts;
 };
 
 // How long nothing is done after a pass, the `failures`th in a row in which something failed:

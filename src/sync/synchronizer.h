@@ -61,6 +61,8 @@ class Synchronizer {
   // How far the downloads of the pass have come; names are MODEL/FILE. Empty between passes.
   // Thread-safe.
   transfer::TransferProgress Progress() const;
+  // Of all passes. Thread-safe.
+  transfer::TransferCounts counts() const { return downloader_.counts(); }
 
  private:
   struct Task;

@@ -55,6 +55,26 @@ TEST_F(DownloaderLiarsTest, LogsWhoLiedAndWhoWasLeftThoughAnotherHadIt) {
               HasSubstr(base::StrCat(server.Url("/busy"), " is not asked again: answered 503")));
 }
 
+TEST_F(DownloaderLiarsTest, CountsWhatAllFetchesTogetherCame) {
+  const std::string body = Body(1000);
+  const std::string wrong(1000, 'x');
+  TestServer server([&](const TestRequest& request, TestConnection& connection) {
+    if (request.path == "/busy") return (void)connection.Answer("503 Busy", "", "");
+    ServeRanges(request.path == "/liar" ? wrong : body, request, connection);
+  });
+  options_.retries_max = 1;
+  Downloader downloader(options_);
+  EXPECT_TRUE(downloader.Fetch({File(body, {server.Url("/liar"), server.Url("/good")})})[0].ok());
+  EXPECT_TRUE(downloader.Fetch({File(body, {server.Url("/good")})})[0].ok()) << "it is there";
+  EXPECT_FALSE(downloader.Fetch({File(body + "more", {server.Url("/busy")})})[0].ok());
+  const TransferCounts counts = downloader.counts();
+  EXPECT_EQ(counts.fetched_bytes, 2000U);
+  EXPECT_EQ(counts.fetched_files, 1U);
+  EXPECT_EQ(counts.failed_files, 1U);
+  EXPECT_EQ(counts.retries, 2U);
+  EXPECT_EQ(counts.wrong_hashes, 1U);
+}
+
 TEST_F(DownloaderLiarsTest, NamesSourceAndBothHashesWhenAllLie) {
   const std::string body = Body(1000);
   const std::string wrong(1000, 'x');

@@ -56,6 +56,7 @@ absl::Status FileDownload::Run(const std::stop_token& stop) {
     const auto found = std::find(right.begin(), right.end(), true);
     if (found == right.end()) {
       RETURN_IF_ERROR(Download(stop));
+      ++context_.tally.fetched_files;
       board_.SetState(index_, FileState::kVerifying);
       for (std::size_t i = 1; i < targets_.size(); ++i) {
         RETURN_IF_ERROR(CopyToTarget(part_->fd(), part_->CopyPath(), targets_[i]));
@@ -104,6 +105,7 @@ absl::Status FileDownload::Download(const std::stop_token& stop) {
     if (digest == file_.sha256) return absl::OkStatus();
     const std::lock_guard lock(mutex_);
     if (digest) {
+      ++context_.tally.wrong_hashes;
       const std::string givers = sources_.HashIsWrong(*digest, file_.sha256, kept > 0);
       base::Log("transfer")
           .warn("{}: what came from {} has the SHA-256 {} instead of {}; deleted", file_.name,

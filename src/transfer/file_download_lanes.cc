@@ -194,6 +194,7 @@ ReadEnd FileDownload::ReadChunks(const Lane& lane, const ByteSink& sink) {
 absl::Status FileDownload::Take(Lane& lane, std::string_view bytes) {
   const std::uint64_t position = lane.position;
   board_.AddFetched(index_, bytes.size());
+  context_.tally.fetched_bytes += bytes.size();
   const std::uint64_t left = lane.left();
   const bool is_last = lane.cut && bytes.size() >= left;
   if (is_last) {
@@ -259,6 +260,7 @@ void FileDownload::SettleFailure(const Lane& lane, const ReadEnd& end) {
   // Connections that break together are one failure.
   if (lane.began < source.failed_at) return;
   board_.AddRetry(index_);
+  ++context_.tally.retries;
   if (lane.stalled) {
     const absl::Status why = absl::DeadlineExceededError(
         base::StrCat("stalled: less than ", context_.options.stall_bytes_per_second,
