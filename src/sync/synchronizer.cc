@@ -11,6 +11,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "sync/content.h"
+#include "sync/decision.h"
 #include "sync/model_tree.h"
 #include "sync/progress_text.h"
 
@@ -88,15 +89,6 @@ class Synchronizer::Pass {
   }
 
  private:
-  ModelOutcome Outcome(const inference::SubnetModel& model, Kind kind,
-                       absl::Status status = absl::OkStatus()) const {
-    return {.kind = kind,
-            .model = model.model.value(),
-            .version = model.version,
-            .size_bytes = DownloadBytes(model),
-            .status = std::move(status)};
-  }
-
   // Adds the outcome of a model that needs no work.
   void Add(ModelOutcome outcome) {
     if (on_outcome_) on_outcome_(outcome);
@@ -105,7 +97,7 @@ class Synchronizer::Pass {
 
   void Conclude(const Task& task, Kind kind, absl::Status status = absl::OkStatus()) {
     std::lock_guard lock(mutex_);
-    outcomes_[task.outcome] = Outcome(*task.model, kind, std::move(status));
+    outcomes_[task.outcome] = OutcomeOf(*task.model, kind, std::move(status));
     if (on_outcome_) on_outcome_(outcomes_[task.outcome]);
   }
 
@@ -116,75 +108,21 @@ class Synchronizer::Pass {
     std::erase_if(owner_.known_, [&](const auto& one) { return !wanted.contains(one.first); });
   }
 
-  // What is to be done for a model.
   void Decide(const inference::SubnetModel& model) {
-    if (owner_.options_.memory_bytes > 0 && model.memory_bytes_min > owner_.options_.memory_bytes) {
-      return Add(Outcome(model, Kind::kSkipped,
-                         absl::FailedPreconditionError(base::StrCat(
-                             "needs ", BytesText(model.memory_bytes_min), " of memory; there are ",
-                             BytesText(owner_.options_.memory_bytes)))));
-    }
-    const auto before = owner_.folder_.Find(model.model.value());
-    if (!before.ok()) return Add(Outcome(model, Kind::kFailed, before.status()));
-    const auto there = owner_.store_.Find(model.model);
-    const std::string content = ContentId(model);
-    if (*before && (*before)->content_id == content && there.ok() &&
-        (*there)->tree_sha256 == (*before)->tree_sha256) {
-      return Keep(model, **before);
-    }
-    if (!*before && !absl::IsNotFound(there.status())) return Adopt(model, content);
-    const auto known = owner_.known_.find(content);
+    Decision decision = sync::Decide(owner_.folder_, owner_.store_, subnet_.subnet_id, model,
+                                     owner_.options_.memory_bytes);
+    if (decision.outcome) return Add(*std::move(decision.outcome));
+    const auto known = owner_.known_.find(ContentId(model));
     if (known != owner_.known_.end() && !known->second.refusal.ok()) {
-      return Add(Outcome(model, Kind::kFailed, known->second.refusal));
+      return Add(OutcomeOf(model, Kind::kFailed, known->second.refusal));
     }
     auto task = std::make_unique<Task>();
     task->model = &model;
-    task->before = *before;
-    task->restores = RetiredOf(model, content);
+    task->before = std::move(decision.before);
+    task->restores = std::move(decision.restores);
     task->outcome = outcomes_.size();
-    outcomes_.push_back(Outcome(model, Kind::kFailed, absl::CancelledError("not begun")));
+    outcomes_.push_back(OutcomeOf(model, Kind::kFailed, absl::CancelledError("not begun")));
     tasks_.push_back(std::move(task));
-  }
-
-  void Keep(const inference::SubnetModel& model, InstalledModel was) {
-    if (was.version != model.version || was.subnet_id != subnet_.subnet_id) {
-      was.version = model.version;
-      was.subnet_id = subnet_.subnet_id;
-      const absl::Status status = owner_.folder_.Adopt(was);
-      if (!status.ok()) return Add(Outcome(model, Kind::kFailed, status));
-    }
-    Add(Outcome(model, Kind::kKept));
-  }
-
-  // Somebody else put it there.
-  void Adopt(const inference::SubnetModel& model, const std::string& content) {
-    const std::string entry = EntryName(model);
-    const auto same = HasContentOf(owner_.folder_.path() / entry, model);
-    const auto there = owner_.store_.Find(model.model);
-    if (!same.ok() || !*same || !there.ok()) {
-      return Add(Outcome(model, Kind::kFailed,
-                         absl::AlreadyExistsError(base::StrCat(
-                             "another model of this name is in ", owner_.folder_.path().native(),
-                             " and was not synchronised; move it away"))));
-    }
-    const absl::Status status = owner_.folder_.Adopt({.model = model.model.value(),
-                                                      .subnet_id = subnet_.subnet_id,
-                                                      .version = model.version,
-                                                      .content_id = content,
-                                                      .entry = entry,
-                                                      .tree_sha256 = (*there)->tree_sha256,
-                                                      .size_bytes = (*there)->tree_size_bytes});
-    Add(Outcome(model, status.ok() ? Kind::kAdopted : Kind::kFailed, status));
-  }
-
-  std::optional<RetiredModel> RetiredOf(const inference::SubnetModel& model,
-                                        const std::string& content) const {
-    const auto retired = owner_.folder_.Retired();
-    if (!retired.ok()) return std::nullopt;
-    for (const RetiredModel& one : *retired) {
-      if (one.was.model == model.model.value() && one.was.content_id == content) return one;
-    }
-    return std::nullopt;
   }
 
   void NameUnknown() {
