@@ -76,7 +76,7 @@ fs::path ModelTree::Target(const inference::SubnetFile& file) const {
 
 // The downloader looks at its hash, and fetches it if it is another after all.
 absl::Status ModelTree::TakeOver(const inference::SubnetFile& file, const fs::path& old,
-                                 std::uint64_t reserve_bytes) const {
+                                 std::uint64_t reserve_bytes, const std::stop_token& stop) const {
   const fs::path target = Target(file);
   const fs::path before = is_folder_ ? old / file.path : old;
   std::error_code error;
@@ -86,11 +86,13 @@ absl::Status ModelTree::TakeOver(const inference::SubnetFile& file, const fs::pa
                                 : absl::NotFoundError(before.native());
   if (!found.ok() || found->size_bytes != file.size_bytes) return absl::OkStatus();
   RETURN_IF_ERROR(transfer::CheckFreeSpace(fd.get(), file.size_bytes, reserve_bytes));
-  const absl::Status copied = transfer::CopyToTarget(fd.get(), workshop_ / kCopy, target);
-  return absl::IsResourceExhausted(copied) ? copied : absl::OkStatus();
+  const absl::Status copied = transfer::CopyToTarget(fd.get(), workshop_ / kCopy, target, stop);
+  const bool ends = absl::IsResourceExhausted(copied) || absl::IsCancelled(copied);
+  return ends ? copied : absl::OkStatus();
 }
 
-absl::Status ModelTree::Prepare(const fs::path& old, std::uint64_t reserve_bytes) {
+absl::Status ModelTree::Prepare(const fs::path& old, std::uint64_t reserve_bytes,
+                                const std::stop_token& stop) {
   RETURN_IF_ERROR(MakeFolder(workshop_ / kArchives));
   if (is_folder_) RETURN_IF_ERROR(MakeFolder(made_));
   std::set<fs::path> fetched;
@@ -98,7 +100,7 @@ absl::Status ModelTree::Prepare(const fs::path& old, std::uint64_t reserve_bytes
     const fs::path target = Target(file);
     RETURN_IF_ERROR(MakeFolder(target.parent_path()));
     fetched.insert(target);
-    RETURN_IF_ERROR(TakeOver(file, old, reserve_bytes));
+    RETURN_IF_ERROR(TakeOver(file, old, reserve_bytes, stop));
   }
   std::vector<fs::path> leftovers;
   std::error_code error;
@@ -160,10 +162,10 @@ absl::StatusOr<std::shared_ptr<const models::Model>> ModelTree::Check(Origin ori
   for (const inference::SubnetFile& file : model_.files) {
     if (file.unpack || origin == Origin::kRevived) continue;
     ASSIGN_OR_RETURN(const models::FileIdentity identity, Identity(Target(file)));
-    checked_[file.path] = identity;
     store.Learn(identity, file.sha256);
   }
   ASSIGN_OR_RETURN(std::shared_ptr<const models::Model> model, store.Find(model_.model));
+  for (const models::TreeFile& file : *model->files) checked_[file.path] = file.identity;
   if (models::Name(model->format) != model_.format) {
     return absl::InvalidArgumentError(base::StrCat("format: the subnet says ", model_.format,
                                                    ", the file is ",
@@ -180,6 +182,7 @@ absl::StatusOr<std::shared_ptr<const models::Model>> ModelTree::Check(Origin ori
 
 void ModelTree::Teach(models::ModelStore& store, const fs::path& installed) const {
   for (const inference::SubnetFile& file : model_.files) {
+    if (file.unpack) continue;
     const auto checked = checked_.find(file.path);
     if (checked == checked_.end()) continue;
     const auto now = Identity(is_folder_ ? installed / file.path : installed);

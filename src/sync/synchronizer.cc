@@ -230,7 +230,7 @@ class Synchronizer::Pass {
     } else {
       const fs::path old =
           task.before ? owner_.folder_.path() / task.before->entry : std::filesystem::path();
-      RETURN_IF_ERROR(tree.Prepare(old, owner_.options_.download.disk_reserve_bytes));
+      RETURN_IF_ERROR(tree.Prepare(old, owner_.options_.download.disk_reserve_bytes, stop_));
       RETURN_IF_ERROR(Fetch(tree, task));
       RETURN_IF_ERROR(Refusable(model, tree.Assemble(owner_.options_.unpack, stop_)));
       RETURN_IF_ERROR(CountUnpacked(model, tree));

@@ -48,8 +48,8 @@ absl::StatusOr<bool> HasContent(const std::filesystem::path& path, std::uint64_t
   return absl::CancelledError("stopped");
 }
 
-absl::Status CopyToTarget(int fd, const std::string& temporary,
-                          const std::filesystem::path& target) {
+absl::Status CopyToTarget(int fd, const std::string& temporary, const std::filesystem::path& target,
+                          const std::stop_token& stop) {
   const absl::Status status = [&]() -> absl::Status {
     const base::UniqueFd copy(
         ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
@@ -57,6 +57,7 @@ absl::Status CopyToTarget(int fd, const std::string& temporary,
     off_t from = 0;
     ssize_t copied = 1;
     while (copied > 0) {
+      if (stop.stop_requested()) return absl::CancelledError("stopped");
       constexpr std::size_t kStepBytes = std::size_t{16} << 20;
       copied = ::copy_file_range(fd, &from, copy.get(), nullptr, kStepBytes, 0);
       if (copied < 0 && errno == EINTR) copied = 1;

@@ -26,9 +26,10 @@ inline std::uint64_t AllocatedBytes(const struct stat& info) {
 absl::StatusOr<bool> HasContent(const std::filesystem::path& path, std::uint64_t size_bytes,
                                 const std::string& sha256, const std::stop_token& stop);
 
-// Copies the file behind `fd` to `target`, by way of the file `temporary`, synced.
-absl::Status CopyToTarget(int fd, const std::string& temporary,
-                          const std::filesystem::path& target);
+// Copies the file behind `fd` to `target`, by way of the file `temporary`, synced. Cancelled when
+// `stop` is requested.
+absl::Status CopyToTarget(int fd, const std::string& temporary, const std::filesystem::path& target,
+                          const std::stop_token& stop);
 
 // Makes the names in `folder` durable.
 absl::Status SyncFolder(const std::filesystem::path& folder);

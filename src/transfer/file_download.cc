@@ -59,7 +59,7 @@ absl::Status FileDownload::Run(const std::stop_token& stop) {
       ++context_.tally.fetched_files;
       board_.SetState(index_, FileState::kVerifying);
       for (std::size_t i = 1; i < targets_.size(); ++i) {
-        RETURN_IF_ERROR(CopyToTarget(part_->fd(), part_->CopyPath(), targets_[i]));
+        RETURN_IF_ERROR(CopyToTarget(part_->fd(), part_->CopyPath(), targets_[i], stop));
       }
       return part_->Publish(targets_[0]);
     }
@@ -71,7 +71,7 @@ absl::Status FileDownload::Run(const std::stop_token& stop) {
     if (!fd.valid()) return base::ErrnoStatus(errno, source.native());
     for (std::size_t i = 0; i < targets_.size(); ++i) {
       if (right[i]) continue;
-      RETURN_IF_ERROR(CopyToTarget(fd.get(), part_->CopyPath(), targets_[i]));
+      RETURN_IF_ERROR(CopyToTarget(fd.get(), part_->CopyPath(), targets_[i], stop));
     }
     return absl::OkStatus();
   }();
