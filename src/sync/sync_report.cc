@@ -89,8 +89,10 @@ std::string TextOfJson(std::string_view text) {
   const json& counts = object["counts"];
   std::string lines = base::StrCat("Subnet version ", Number(object, "subnet_version"), ": ");
   const std::string error = Text(object, "last_error");
-  lines += error.empty() ? ModelsText(object.value("models", json::array()))
-                         : base::StrCat("not synchronised: ", error, "\n");
+  const bool none = Number(object, "finished_seconds") == 0 && error.empty();
+  lines += none            ? "not synchronised yet\n"
+           : error.empty() ? ModelsText(object.value("models", json::array()))
+                           : base::StrCat("not synchronised: ", error, "\n");
   const json total = object.value("total", json::object());
   if (total.is_object() && Number(total, "size_bytes") > 0) {
     transfer::FileProgress progress{.size_bytes = Number(total, "size_bytes"),

@@ -11,7 +11,7 @@ namespace {
 using testing::HasSubstr;
 
 SyncState Busy() {
-  SyncState state{.running = true, .subnet_version = 7};
+  SyncState state{.running = true, .subnet_version = 7, .finished_seconds = 1};
   state.outcomes = {{.kind = ModelOutcome::Kind::kKept, .model = "good", .version = "1"},
                     {.kind = ModelOutcome::Kind::kFailed,
                      .model = "bad",
@@ -51,6 +51,7 @@ TEST(SyncReportTest, SaysTheSameInLinesForPeople) {
               HasSubstr("3 passes, 1 of them failed; 5.0 KiB fetched, 1 files whole, 2 failed, "
                         "9 retries, 4 wrong hashes"));
   SyncState lost;
+  EXPECT_THAT(TextOfJson(ToJson(lost)), HasSubstr("not synchronised yet"));
   lost.last_error = "nobody answers";
   EXPECT_THAT(TextOfJson(ToJson(lost)), HasSubstr("not synchronised: nobody answers"));
 }
