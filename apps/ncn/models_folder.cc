@@ -50,13 +50,13 @@ absl::StatusOr<json> FilesOf(const models::Model& model) {
   return files;
 }
 
-void PrintRows(const json& object) {
+void PrintRows(const nlohmann::ordered_json& object) {
   for (const auto& [name, value] : object.items()) {
     if (!value.is_string() || value == "") continue;
     std::printf("%-16s %s\n", name.c_str(), base::OneLine(value.get<std::string>()).c_str());
   }
   std::printf("%-16s %s\n", "size", sync::BytesText(object["size_bytes"]).c_str());
-  for (const json& file : object["files"]) {
+  for (const auto& file : object["files"]) {
     std::printf("%s %10s  %s\n", file["sha256"].get<std::string>().c_str(),
                 sync::BytesText(file["size_bytes"]).c_str(),
                 base::OneLine(file["path"].get<std::string>()).c_str());
@@ -75,11 +75,10 @@ int Show(const FolderOptions& options) {
   if (!files.ok()) return Fail(files.status());
   const auto from = installed->find(id->value());
   const models::Manifest& manifest = (*model)->manifest;
-  const json object = {
+  const nlohmann::ordered_json object = {
       {"model", id->value()},
       {"version", VersionOf(**model, *installed)},
       {"format", models::Name((*model)->format)},
-      {"path", (*model)->root.native()},
       {"file", (*model)->file.native()},
       {"size_bytes", (*model)->tree_size_bytes},
       {"sha256", (*model)->tree_sha256},

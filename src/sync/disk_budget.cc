@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <system_error>
-#include <vector>
 
 #include "base/status_macros.h"
 #include "base/strings.h"
@@ -50,6 +49,19 @@ absl::StatusOr<std::uint64_t> DiskBudget::CollectGarbage(std::uint64_t needed_by
     freed += old.was.size_bytes;
   }
   return freed;
+}
+
+absl::StatusOr<std::uint64_t> DiskBudget::Affordable(
+    const std::vector<std::uint64_t>& sizes) const {
+  ASSIGN_OR_RETURN(const std::vector<InstalledModel> installed, folder_.Installed());
+  std::uint64_t kept = 0;
+  for (const InstalledModel& model : installed) kept += model.size_bytes;
+  std::uint64_t bytes = 0;
+  for (const std::uint64_t size : sizes) {
+    const bool fits = limits_.budget_bytes == 0 || kept + bytes + size <= limits_.budget_bytes;
+    bytes += fits ? size : 0;
+  }
+  return bytes;
 }
 
 absl::Status DiskBudget::Open() {

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -33,6 +34,10 @@ class DiskBudget {
   // Returns the bytes that this frees; `dry_run` deletes nothing.
   absl::StatusOr<std::uint64_t> CollectGarbage(std::uint64_t needed_bytes, bool dry_run,
                                                const std::set<std::string>& wanted = {});
+
+  // Of models of these `sizes`, the bytes of those that the budget has room for, in their order, if
+  // every old version went.
+  absl::StatusOr<std::uint64_t> Affordable(const std::vector<std::uint64_t>& sizes) const;
 
   // Begins an account: what is in the folder counts as taken.
   absl::Status Open();

@@ -97,6 +97,20 @@ TEST_F(DiskBudgetTest, OldVersionsGoWhenTheDiskIsFullThoughTheBudgetIsNot) {
   EXPECT_THAT(*folder_->Retired(), SizeIs(0));
 }
 
+TEST_F(DiskBudgetTest, NoOldVersionGoesForWhatWillNeverFit) {
+  SetBudget(5000);
+  AddOf("tiny", 1000, 1);
+  ASSERT_EQ(RunOne().kind, Kind::kInstalled);
+  subnet_.models.clear();
+  AddOf("tiny", 1000, 2);
+  AddOf("large", 9000, 3);
+  const auto outcomes = Run();
+  EXPECT_EQ(outcomes[0].kind, Kind::kInstalled) << outcomes[0].status;
+  EXPECT_TRUE(absl::IsResourceExhausted(outcomes[1].status)) << outcomes[1].status;
+  Run();
+  EXPECT_THAT(*folder_->Retired(), SizeIs(1));
+}
+
 TEST_F(DiskBudgetTest, AnOldVersionThatIsWantedAgainIsNotDeletedToMakeRoom) {
   SetBudget(3500);
   const inference::SubnetModel first = AddOf("tiny", 1000, 1);

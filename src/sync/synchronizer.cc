@@ -167,12 +167,13 @@ class Synchronizer::Pass {
 
   // Old versions go first; what the budget has no room for then is not begun.
   void MakeRoom() {
-    std::uint64_t needed = 0;
+    std::vector<std::uint64_t> sizes;
     std::set<std::string> wanted;
     for (const auto& task : tasks_) {
       if (task->restores) wanted.insert(task->restores->was.content_id);
-      if (!task->restores) needed += SizeOf(*task->model);
+      if (!task->restores) sizes.push_back(SizeOf(*task->model));
     }
+    const std::uint64_t needed = owner_.budget_.Affordable(sizes).value_or(0);
     if (needed > 0) owner_.budget_.CollectGarbage(needed, false, wanted).IgnoreError();
     const absl::Status opened = owner_.budget_.Open();
     const std::size_t all = std::erase_if(tasks_, [&](const auto& task) {
