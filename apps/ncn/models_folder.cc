@@ -52,8 +52,8 @@ absl::StatusOr<json> FilesOf(const models::Model& model) {
 
 void PrintRows(const nlohmann::ordered_json& object) {
   for (const auto& [name, value] : object.items()) {
-    if (!value.is_string() || value == "") continue;
-    std::printf("%-16s %s\n", name.c_str(), base::OneLine(value.get<std::string>()).c_str());
+    const std::string text = value.is_string() ? value.get<std::string>() : std::string();
+    if (!text.empty()) std::printf("%-16s %s\n", name.c_str(), base::OneLine(text).c_str());
   }
   std::printf("%-16s %s\n", "size", sync::BytesText(object["size_bytes"]).c_str());
   for (const auto& file : object["files"]) {
