@@ -30,7 +30,7 @@ SynchronizerOptions Completed(SynchronizerOptions options, const ModelsFolder& f
 // Whether files would be refused for this once more, whenever they are looked at.
 bool IsLasting(const absl::Status& refusal) {
   return absl::IsInvalidArgument(refusal) || absl::IsFailedPrecondition(refusal) ||
-         absl::IsAlreadyExists(refusal);
+         absl::IsAlreadyExists(refusal) || absl::IsOutOfRange(refusal);
 }
 
 absl::Status Prefixed(std::string_view what, const absl::Status& status) {

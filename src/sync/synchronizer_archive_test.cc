@@ -99,6 +99,18 @@ TEST_P(SynchronizerArchiveTest, RefusesAHostileArchiveAndShowsNothingOfIt) {
   EXPECT_FALSE(fs::exists(models() / ".ncn" / "escaped"));
 }
 
+TEST_P(SynchronizerArchiveTest, UnpacksABombOnce) {
+  options_.unpack.bytes_max = 1000;
+  Reopen();
+  Add("bomb", {PublishArchive({{.path = "w.safetensors", .content = SafetensorsOf(0, 10'000)}})});
+  const ModelOutcome first = RunOne();
+  EXPECT_TRUE(absl::IsOutOfRange(first.status)) << first.status;
+  EXPECT_THAT(std::string(first.status.message()), HasSubstr("more than 1000 bytes"));
+  EXPECT_THAT(Visible(), testing::IsEmpty());
+  EXPECT_EQ(RunOne().status, first.status);
+  EXPECT_TRUE(fs::is_empty(folder_->staging())) << "it was begun again";
+}
+
 TEST_P(SynchronizerArchiveTest, ShowsNothingOfWhatTheDiskHasNoRoomFor) {
   const std::string weights = SafetensorsOf(0, 1'000'000);
   Add("packed", {PublishArchive({{.path = "w.safetensors", .content = weights}})});

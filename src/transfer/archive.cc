@@ -27,19 +27,19 @@ class Budget {
 
   absl::Status AddEntry() {
     if (++entries_ <= limits_.entries_max) return absl::OkStatus();
-    return absl::ResourceExhaustedError(
+    return absl::OutOfRangeError(
         base::StrCat("the archive has more than ", limits_.entries_max, " entries"));
   }
   absl::Status AddBytes(std::uint64_t bytes) {
     bytes_ += bytes;
     if (bytes_ > limits_.bytes_max) {
-      return absl::ResourceExhaustedError(
+      return absl::OutOfRangeError(
           base::StrCat("the archive unpacks to more than ", limits_.bytes_max, " bytes"));
     }
     if (bytes_ > limits_.ratio_free_bytes && bytes_ / limits_.ratio_max >= archive_bytes_) {
-      return absl::ResourceExhaustedError(base::StrCat("the archive unpacks to more than ",
-                                                       limits_.ratio_max, " times its ",
-                                                       archive_bytes_, " bytes"));
+      return absl::OutOfRangeError(base::StrCat("the archive unpacks to more than ",
+                                                limits_.ratio_max, " times its ", archive_bytes_,
+                                                " bytes"));
     }
     if (bytes_ < look_at_) return absl::OkStatus();
     look_at_ = bytes_ + kLookEveryBytes;

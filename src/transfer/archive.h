@@ -35,7 +35,8 @@ struct UnpackedFile {
 //   AlreadyExists       two files of one name, a file where another needs a folder, or either of
 //   them
 //                       in the folder already; a folder that is there is used
-//   ResourceExhausted   past a limit, or the disk is full but for the reserve
+//   OutOfRange          past a limit on what an archive may hold
+//   ResourceExhausted   the disk is full but for the reserve
 //   Cancelled           `stop` was requested
 absl::StatusOr<std::vector<UnpackedFile>> Unpack(int archive_fd, int folder_fd,
                                                  const UnpackLimits& limits = {},

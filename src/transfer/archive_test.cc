@@ -124,7 +124,7 @@ TEST_P(ArchiveTest, RefusesTwoEntriesOfOneName) {
 }
 
 TEST_P(ArchiveTest, KeepsToItsLimits) {
-  const auto code = absl::StatusCode::kResourceExhausted;
+  const auto code = absl::StatusCode::kOutOfRange;
   EXPECT_THAT(Refusal({{.path = "a"}, {.path = "b"}}, code, {.entries_max = 2}),
               HasSubstr("more than 2 entries"));
   EXPECT_THAT(Refusal({{.path = "a"}, {.path = "b"}}, code, {.bytes_max = 20}),
