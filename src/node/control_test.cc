@@ -36,8 +36,13 @@ class ControlTest : public testing::Test {
                 },
             .models =
                 [] {
-                  return std::vector<ModelReport>{{"digits", "onnx", 10, "ab", {}},
-                                                  {"broken", "", 1, "", {"is truncated"}}};
+                  return std::vector<ModelReport>{
+                      {.model = "digits",
+                       .format = "onnx",
+                       .size_bytes = 10,
+                       .sha256 = "ab",
+                       .version = "3"},
+                      {.model = "broken", .size_bytes = 1, .problems = {"is truncated"}}};
                 }};
   }
 
@@ -60,6 +65,7 @@ TEST_F(ControlTest, AnswersAnOperatorsQuestions) {
   const auto models = client->ListModels();
   ASSERT_TRUE(models.ok());
   ASSERT_EQ(models->size(), 2U);
+  EXPECT_EQ(models->at(0).version, "3");
   EXPECT_EQ(models->at(1).problems.at(0), "is truncated");
 }
 
