@@ -25,6 +25,9 @@ constexpr std::size_t kDoomedMax = 16;  // More are in the way even of requests 
 // can wait waits until none has come or gone for a while, but not for ever.
 constexpr milliseconds kLull{5};
 constexpr milliseconds kBurstMax{50};
+// A load may hang until its time is over. So there are more builders than children are made at
+// once: one takes over when all the others load, and one more never loads what may hang.
+constexpr std::uint32_t kSpareBuilders = 2;
 
 struct Memory {
   std::uint64_t proportional_bytes = 0;  // 0 when the kernel does not say.
@@ -66,8 +69,8 @@ std::string_view Name(CacheState state) {
 }
 
 ModelCache::ModelCache(Options options, const base::Clock& clock)
-    : options_(std::move(options)), clock_(clock) {
-  for (std::uint32_t i = 0; i < std::max(1u, options_.builders); ++i) {
+    : options_(std::move(options)), clock_(clock), next_sweep_(clock.SteadyNow() + kSweepInterval) {
+  for (std::uint32_t i = 0; i < options_.builders + kSpareBuilders; ++i) {
     builders_.emplace_back([this](std::stop_token stop) { Build(std::move(stop)); });
   }
 }
@@ -189,10 +192,28 @@ bool ModelCache::Missing(const Pool& pool) {
   return pool.to_load > 0 && (pool.waiting > 0 || UnusedIn(pool) == 0);
 }
 
+bool ModelCache::MayMake(const Pool& pool) const {
+  if (pool.to_load == 0) return false;
+  if (making_ < options_.builders) return pool.sound || pool.making == 0;
+  return pool.making == 0 && Missing(pool) && (pool.sound || making_unsound_ <= options_.builders);
+}
+
 bool ModelCache::Urgent() const {
   return doomed_.size() > kDoomedMax ||
-         std::any_of(pools_.begin(), pools_.end(),
-                     [](const auto& entry) { return Missing(entry.second); });
+         std::any_of(pools_.begin(), pools_.end(), [&](const auto& entry) {
+           return Missing(entry.second) && MayMake(entry.second);
+         });
+}
+
+// Requests that wait come first, then the dead, then what is made ahead.
+ModelCache::Pool* ModelCache::Next() {
+  Pool* chosen = nullptr;  // Pools are never removed.
+  for (auto& [key, pool] : pools_) {
+    if (!MayMake(pool)) continue;
+    if (chosen == nullptr || pool.waiting > chosen->waiting) chosen = &pool;
+    if (Missing(pool) && !Missing(*chosen)) chosen = &pool;
+  }
+  return chosen;
 }
 
 void ModelCache::Destroy(Pool& pool, std::list<Ready>::iterator which) {
@@ -380,8 +401,12 @@ void ModelCache::Bury(std::unique_lock<std::mutex>& lock) {
 }
 
 void ModelCache::Make(Pool& pool, std::unique_lock<std::mutex>& lock, const std::stop_token& stop) {
+  const bool unsound = !pool.sound;
   --pool.to_load;
   ++pool.loading;
+  ++pool.making;
+  ++making_;
+  if (unsound) ++making_unsound_;
   const Recipe recipe = pool.recipe;
   if (pool.loading == 1) pool.loading_since = clock_.SteadyNow();
   const bool measured = pool.load_time.count() > 0;
@@ -396,6 +421,9 @@ void ModelCache::Make(Pool& pool, std::unique_lock<std::mutex>& lock, const std:
   const Memory memory = child != nullptr && !measured ? Measure((*child)->pid()) : Memory();
   lock.lock();
   --pool.loading;
+  --pool.making;
+  --making_;
+  if (unsound) --making_unsound_;
   ++pool.generation;
   if (recipe.version != pool.recipe.version) {
     // How it went says nothing of the version that somebody may wait for now.
@@ -403,6 +431,7 @@ void ModelCache::Make(Pool& pool, std::unique_lock<std::mutex>& lock, const std:
     Want(pool);
   } else if (child == nullptr) {
     ++pool.failures;
+    pool.sound = false;
     pool.to_load = 0;
     if (made.ok()) {
       pool.failure = std::get<Failure>(*made);
@@ -429,34 +458,28 @@ void ModelCache::Make(Pool& pool, std::unique_lock<std::mutex>& lock, const std:
 
 void ModelCache::Build(std::stop_token stop) {
   std::unique_lock lock(mutex_);
-  base::SteadyTime next_sweep = clock_.SteadyNow() + kSweepInterval;
+  // A time of the clock's as one of the condition's.
+  const auto wait_until = [&](base::SteadyTime time, const auto& condition) {
+    const auto left = time - clock_.SteadyNow();
+    changed_.wait_for(lock, stop, left, condition);
+  };
   while (!stop.stop_requested()) {
-    if (clock_.SteadyNow() >= next_sweep) {
+    if (clock_.SteadyNow() >= next_sweep_) {
+      next_sweep_ = clock_.SteadyNow() + kSweepInterval;
       Sweep();
-      next_sweep = clock_.SteadyNow() + kSweepInterval;
     }
-    // Requests that wait come first, then the dead, then what is made ahead.
-    Pool* chosen = nullptr;  // Pools are never removed.
-    for (auto& [key, pool] : pools_) {
-      if (pool.to_load == 0) continue;
-      if (chosen == nullptr || pool.waiting > chosen->waiting) chosen = &pool;
-      if (Missing(pool) && !Missing(*chosen)) chosen = &pool;
-    }
+    Pool* const chosen = Next();
     const base::SteadyTime calm = std::min(last_stir_ + kLull, burst_since_ + kBurstMax);
     const bool must_bury = doomed_.size() > kDoomedMax;
     const bool must_make = chosen != nullptr && Missing(*chosen);
     if (!used_.empty()) {
       RewindOne(lock);
     } else if (chosen == nullptr && doomed_.empty()) {
-      changed_.wait_until(lock, stop, next_sweep, [&] {
-        return !used_.empty() || !doomed_.empty() ||
-               std::any_of(pools_.begin(), pools_.end(),
-                           [](const auto& entry) { return entry.second.to_load > 0; });
-      });
+      wait_until(next_sweep_,
+                 [&] { return !used_.empty() || !doomed_.empty() || Next() != nullptr; });
     } else if (!must_bury && !must_make && clock_.SteadyNow() < calm) {
       ++watching_;
-      changed_.wait_until(lock, stop, std::min(calm, next_sweep),
-                          [&] { return !used_.empty() || Urgent(); });
+      wait_until(std::min(calm, next_sweep_), [&] { return !used_.empty() || Urgent(); });
       --watching_;
     } else if (must_bury || (!must_make && !doomed_.empty())) {
       Bury(lock);

@@ -67,7 +67,7 @@ class ModelCache {
     std::uint64_t memory_bytes = 4ULL << 30;  // Of all ready children together.
     std::uint32_t children_min = 1;           // Ready of one model, when no request waits,
     std::uint32_t children_max = 8;           // and at most, those that load included.
-    std::uint32_t builders = 2;               // Children made at once.
+    std::uint32_t builders = 2;               // Children made at once, as long as no load hangs.
     // How long more than those are kept of the children that are rewound: until the next burst.
     std::chrono::milliseconds rewound_idle_max{std::chrono::seconds(30)};
     std::set<std::string> pinned;  // Models that stay.
@@ -127,7 +127,9 @@ class ModelCache {
     std::deque<base::SteadyTime> asked;  // Lately, for the rate.
     std::chrono::steady_clock::duration load_time{0};
     base::SteadyTime loading_since;  // The first of those that load.
-    bool sound = false;              // Its file has been loaded before, and its weights looked at.
+    std::uint32_t making = 0;        // Of those that load, not being rewound.
+    // The last load went well: its weights were looked at, and it is not likely to hang.
+    bool sound = false;
     // Of one child, measured when the first was ready: what it shares, as its part of that was
     // then, and what is its own.
     std::uint64_t shared_bytes = 0;
@@ -144,6 +146,8 @@ class ModelCache {
   void Bury(std::unique_lock<std::mutex>& lock);
   void RewindOne(std::unique_lock<std::mutex>& lock);
   void Make(Pool& pool, std::unique_lock<std::mutex>& lock, const std::stop_token& stop);
+  // The pool for which the next child is to be made now, if any.
+  Pool* Next();
   // The following are called with the mutex held.
   Pool& PoolFor(const Recipe& recipe);
   void Want(Pool& pool);
@@ -153,6 +157,8 @@ class ModelCache {
   void Stir();
   // Whether the next request would have to wait for a child.
   static bool Missing(const Pool& pool);
+  // Whether a child of the pool may be made now: loads that may hang leave builders to the others.
+  bool MayMake(const Pool& pool) const;
   bool Urgent() const;
   std::uint32_t Wanted(const Pool& pool) const;
   static std::uint64_t MemoryOf(const Pool& pool);
@@ -177,7 +183,10 @@ class ModelCache {
   std::vector<Doomed> doomed_;  // To be killed and waited for by a builder.
   base::SteadyTime last_stir_;
   base::SteadyTime burst_since_;
-  int watching_ = 0;  // Builders that wait for the end of a burst.
+  int watching_ = 0;                  // Builders that wait for the end of a burst.
+  std::uint32_t making_ = 0;          // Builders that make a child,
+  std::uint32_t making_unsound_ = 0;  // and those that do of pools that were not sound.
+  base::SteadyTime next_sweep_;
   std::vector<std::jthread> builders_;
 };
 

@@ -71,6 +71,20 @@ class ModelCacheTest : public ::testing::Test {
               return std::make_unique<FakeChild>(counts_, counts_.made);
             }};
   }
+  // Its load goes on until the cache ends.
+  static Recipe Hanging(const std::string& model) {
+    return {.model = model,
+            .executor = "",
+            .version = "1",
+            .policy_hash = "",
+            .make = [](Preparation, std::stop_token stop) -> Made {
+              std::mutex mutex;
+              std::unique_lock lock(mutex);
+              std::condition_variable_any stopped;
+              stopped.wait(lock, stop, [] { return false; });
+              return absl::CancelledError("stopped");
+            }};
+  }
   ModelCache::Lent Borrow(ModelCache& cache, const Recipe& recipe, const std::string& tenant = "",
                           std::chrono::milliseconds time = seconds(30)) {
     return cache.Borrow(recipe, tenant, std::chrono::steady_clock::now() + time, {});
@@ -187,6 +201,37 @@ TEST_F(ModelCacheTest, AnUnsupportedModelIsNoCrashLoopAndIsNotTriedAgain) {
   unsupported.version = "2";
   (void)Borrow(cache, unsupported);
   EXPECT_EQ(tries, 2);
+}
+
+TEST_F(ModelCacheTest, ALoadThatHangsHoldsUpNoOtherModel) {
+  for (const std::uint32_t builders : {1u, 2u}) {
+    ModelCache cache({.children_min = 3, .builders = builders}, clock_);
+    cache.Return(Take(Borrow(cache, Good("sound"))), Good("sound"));
+    ASSERT_TRUE(Eventually([&] { return EntryOf(cache, "sound").ready == 3; }));
+    cache.Preload(Hanging("hangs"));
+    EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "hangs").loading == 1; }));
+    cache.Return(Take(Borrow(cache, Good("other"))), Good("other"));
+    // Nor do several.
+    cache.Preload(Hanging("hangs too"));
+    cache.Preload(Hanging("hangs as well"));
+    for (int i = 0; i < 10; ++i) {
+      cache.Return(Take(Borrow(cache, Good("sound"))), Good("sound"));
+    }
+    EXPECT_EQ(EntryOf(cache, "hangs").loading, 1u);
+  }
+}
+
+TEST_F(ModelCacheTest, ALoadThatHangsNowAndThenHoldsUpNoOtherModel) {
+  ModelCache cache({.children_min = 4}, clock_);
+  Recipe recipe = Hanging("m");
+  recipe.make = [this, hang = recipe.make](Preparation how, std::stop_token stop) -> Made {
+    if (counts_.made > 0) return hang(how, std::move(stop));
+    return std::make_unique<FakeChild>(counts_, counts_.made);
+  };
+  auto child = Take(Borrow(cache, recipe));
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").loading == 2; }));
+  cache.Return(Take(Borrow(cache, Good("other"))), Good("other"));
+  cache.Return(std::move(child), recipe);
 }
 
 TEST_F(ModelCacheTest, AStatusReachesWhoWaits) {
