@@ -92,6 +92,8 @@ executors::ReadyScriptRunner::Options ReadyOptionsOf(const NodeConfig& config,
                 .children_min = config.ready_min,
                 .children_max = config.ready_max > 0 ? config.ready_max : 4 * SlotsOf(config),
                 .builders = SlotsOf(config),
+                .reuse_requests_max = config.tenant_requests_max,
+                .reuse_time_max = seconds(config.tenant_seconds_max),
                 .pinned = {config.pin.begin(), config.pin.end()}}};
   for (const auto& [model, level] : config.isolation_of) {
     options.isolation_of[model] = *executors::IsolationFromName(level);

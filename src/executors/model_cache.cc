@@ -149,6 +149,15 @@ WarmUp ModelCache::WarmUpFor(const Pool& pool) const {
   return busy ? WarmUp::kSmall : WarmUp::kFull;
 }
 
+bool ModelCache::Reusable(const ReadyChild& child) const {
+  return child.usable() && child.answered() < options_.reuse_requests_max &&
+         clock_.SteadyNow() - child.ready_since() < options_.reuse_time_max;
+}
+
+bool ModelCache::Lendable(const Ready& ready) const {
+  return ready.tenant.empty() ? ready.child->usable() : Reusable(*ready.child);
+}
+
 void ModelCache::DropForgotten(Pool& pool) {
   if (!pool.forgotten || pool.waiting > 0) return;
   pool.to_load = 0;
@@ -250,7 +259,7 @@ ModelCache::Lent ModelCache::Borrow(const Recipe& recipe, const std::string& ten
     }
     for (auto at = pool.ready.begin(); at != pool.ready.end();) {
       auto next = std::next(at);
-      if (!at->child->usable()) {
+      if (!Lendable(*at)) {
         Destroy(pool, at);
       } else if (at->tenant.empty() || at->tenant == tenant) {
         std::unique_ptr<ReadyChild> child = std::move(at->child);
@@ -285,18 +294,29 @@ void ModelCache::Return(std::unique_ptr<ReadyChild> child, const Recipe& recipe,
                         const std::string& tenant) {
   std::lock_guard lock(mutex_);
   Pool& pool = pools_[KeyOf(recipe)];
-  const bool again = !tenant.empty() && child->usable() && pool.recipe.version == recipe.version &&
+  const bool again = !tenant.empty() && Reusable(*child) && pool.recipe.version == recipe.version &&
                      !pool.forgotten;
   --pool.busy;
   Stir();
   Want(pool);
-  if (again && pool.ready.size() < Affordable(pool)) {
-    pool.ready.push_front({std::move(child), tenant, last_stir_});
-    KeepToBudget(pool);
-    if (pool.waiting > 0) changed_.notify_all();  // Waking builders for nothing costs more.
+  if (again) {
+    Keep(pool, {std::move(child), tenant, last_stir_});
   } else {
     Doom(pool, std::move(child));
   }
+}
+
+void ModelCache::Keep(Pool& pool, Ready ready) {
+  if (pool.ready.size() >= Affordable(pool)) {
+    // The last one that has a tenant: who returns one goes to the front.
+    const auto oldest = std::find_if(pool.ready.rbegin(), pool.ready.rend(),
+                                     [](const Ready& one) { return !one.tenant.empty(); });
+    if (oldest == pool.ready.rend()) return Doom(pool, std::move(ready.child));
+    Destroy(pool, std::prev(oldest.base()));
+  }
+  pool.ready.push_front(std::move(ready));
+  KeepToBudget(pool);
+  if (pool.waiting > 0) changed_.notify_all();  // Waking builders for nothing costs more.
 }
 
 void ModelCache::ReturnToRewind(std::unique_ptr<ReadyChild> child, const Recipe& recipe) {
@@ -304,7 +324,7 @@ void ModelCache::ReturnToRewind(std::unique_ptr<ReadyChild> child, const Recipe&
   Pool& pool = pools_[KeyOf(recipe)];
   --pool.busy;
   Stir();
-  if (!child->usable() || pool.recipe.version != recipe.version || pool.forgotten) {
+  if (!Reusable(*child) || pool.recipe.version != recipe.version || pool.forgotten) {
     Want(pool);
     Doom(pool, std::move(child));
     return;
@@ -381,10 +401,10 @@ void ModelCache::Sweep() {
     std::uint32_t kept = 0;
     for (auto at = pool.ready.begin(); at != pool.ready.end();) {
       auto next = std::next(at);
-      // A tenant's own goes with the time to live; the unused ones when fewer are wanted.
+      // A tenant's own goes when its time is over; the unused ones when fewer are wanted.
       const bool spent = !pool.recipe.rewound || now - at->since >= options_.rewound_idle_max;
       const bool surplus = at->tenant.empty() && ++kept > wanted + 1 && spent;
-      if (stale || surplus || !at->child->usable()) Destroy(pool, at);
+      if (stale || surplus || !Lendable(*at)) Destroy(pool, at);
       at = next;
     }
     if (!stale && pool.ready.empty() && pool.failures == 0) Want(pool);

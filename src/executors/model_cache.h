@@ -70,6 +70,10 @@ class ModelCache {
     std::uint32_t builders = 2;               // Children made at once, as long as no load hangs.
     // How long more than those are kept of the children that are rewound: until the next burst.
     std::chrono::milliseconds rewound_idle_max{std::chrono::seconds(30)};
+    // How many requests one child serves, and how long after it became ready, when it is not new
+    // for each.
+    std::uint32_t reuse_requests_max = 10'000;
+    std::chrono::milliseconds reuse_time_max = std::chrono::minutes(10);
     std::set<std::string> pinned;  // Models that stay.
   };
   ModelCache(Options options, const base::Clock& clock);
@@ -84,8 +88,8 @@ class ModelCache {
   using Lent = absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, inference::Failure>>;
   Lent Borrow(const Recipe& recipe, const std::string& tenant, base::SteadyTime deadline,
               std::stop_token stop);
-  // Ends the loan. With a tenant the child waits for further requests of that one alone; without,
-  // it is destroyed in the background.
+  // Ends the loan. With a tenant the child waits for further requests of that one alone, as many
+  // and as long as the options say; without, it is destroyed in the background.
   void Return(std::unique_ptr<ReadyChild> child, const Recipe& recipe,
               const std::string& tenant = "");
   // Ends the loan of a child that is rewound in the background and then serves anybody.
@@ -166,6 +170,12 @@ class ModelCache {
   std::uint32_t Affordable(const Pool& pool) const;  // At least one, whatever it takes.
   double AskedDuringLoad(const Pool& pool) const;    // Requests, as of late.
   WarmUp WarmUpFor(const Pool& pool) const;
+  // Whether a child that has served may serve again.
+  bool Reusable(const ReadyChild& child) const;
+  // Whether a child that waits may be lent.
+  bool Lendable(const Ready& ready) const;
+  // Keeps a tenant's child, in place of the one that has waited longest when there are too many.
+  void Keep(Pool& pool, Ready ready);
   void Destroy(Pool& pool, std::list<Ready>::iterator which);
   void Doom(Pool& pool, std::unique_ptr<ReadyChild> child);
   void Sweep();

@@ -18,6 +18,22 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using Made = absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>>;
 
+// The machine's clock, which a test can put forward.
+class LeapingClock final : public base::Clock {
+ public:
+  base::SteadyTime SteadyNow() const override {
+    return base::Clock::System().SteadyNow() + Leapt();
+  }
+  std::chrono::system_clock::time_point WallNow() const override {
+    return base::Clock::System().WallNow() + Leapt();
+  }
+  void Leap(milliseconds by) { leapt_ms_ += by.count(); }
+
+ private:
+  milliseconds Leapt() const { return milliseconds(leapt_ms_.load()); }
+  std::atomic<std::int64_t> leapt_ms_ = 0;
+};
+
 struct Counts {
   std::atomic<int> made = 0, alive = 0, rewound = 0;
   std::atomic<bool> can_rewind = true;
@@ -25,7 +41,8 @@ struct Counts {
 
 class FakeChild final : public ReadyChild {
  public:
-  FakeChild(Counts& counts, int number) : counts_(counts), number_(number) {
+  explicit FakeChild(Counts& counts, base::SteadyTime ready_since = {})
+      : counts_(counts), number_(counts.made), ready_since_(ready_since) {
     ++counts_.made;
     ++counts_.alive;
   }
@@ -40,7 +57,7 @@ class FakeChild final : public ReadyChild {
   bool usable() const override { return !killed_; }
   int pid() const override { return ::getpid(); }
   std::uint32_t answered() const override { return answered_; }
-  base::SteadyTime ready_since() const override { return {}; }
+  base::SteadyTime ready_since() const override { return ready_since_; }
   std::chrono::microseconds cpu_time() const override { return {}; }
   absl::Status Rewind() override {
     ++counts_.rewound;
@@ -54,6 +71,7 @@ class FakeChild final : public ReadyChild {
  private:
   Counts& counts_;
   const int number_;
+  const base::SteadyTime ready_since_;
   std::uint32_t answered_ = 0;
   std::atomic<bool> killed_ = false;
 };
@@ -68,7 +86,7 @@ class ModelCacheTest : public ::testing::Test {
             .policy_hash = "",
             .make = [this, time](Preparation, std::stop_token) -> Made {
               std::this_thread::sleep_for(time);
-              return std::make_unique<FakeChild>(counts_, counts_.made);
+              return std::make_unique<FakeChild>(counts_, clock_.SteadyNow());
             }};
   }
   // Its load goes on until the cache ends.
@@ -92,6 +110,12 @@ class ModelCacheTest : public ::testing::Test {
   static int NumberOf(const ReadyChild& child) {
     return dynamic_cast<const FakeChild&>(child).number();
   }
+  static void Ask(ReadyChild& child) {
+    const inference::InferenceRequest request{.id = *inference::RequestId::Parse("r"),
+                                              .model = *inference::ModelId::Parse("m"),
+                                              .input = {}};
+    (void)child.Answer(request, {}, base::SteadyTime::max(), {}, {});
+  }
   static std::unique_ptr<ReadyChild> Take(ModelCache::Lent lent) {
     EXPECT_TRUE(lent.ok()) << lent.status();
     return std::get<std::unique_ptr<ReadyChild>>(*std::move(lent));
@@ -114,7 +138,7 @@ class ModelCacheTest : public ::testing::Test {
   }
 
   Counts counts_;
-  const base::Clock& clock_ = base::Clock::System();
+  LeapingClock clock_;
 };
 
 TEST_F(ModelCacheTest, MakesTheNextOneAheadAndNeverLendsOneTwice) {
@@ -150,6 +174,71 @@ TEST_F(ModelCacheTest, ATenantMeetsItsOwnChildAgainAndNobodyElseDoes) {
   auto again = Take(Borrow(cache, Good("m"), "alice"));
   EXPECT_EQ(NumberOf(*again), number);
   for (auto* c : {&others, &nobodys, &again}) cache.Return(std::move(*c), Good("m"));
+}
+
+TEST_F(ModelCacheTest, ATenantsChildServesSoManyRequestsAndNoMore) {
+  ModelCache cache({.reuse_requests_max = 3}, clock_);
+  std::map<int, int> served;
+  for (int i = 0; i < 9; ++i) {
+    auto child = Take(Borrow(cache, Good("m"), "alice"));
+    Ask(*child);
+    ++served[NumberOf(*child)];
+    cache.Return(std::move(child), Good("m"), "alice");
+  }
+  EXPECT_THAT(served, testing::SizeIs(3));
+  EXPECT_THAT(served, testing::Each(testing::Pair(testing::_, 3)));
+}
+
+TEST_F(ModelCacheTest, ATenantsChildServesSoLongAndNoLonger) {
+  ModelCache cache({.reuse_time_max = std::chrono::minutes(10)}, clock_);
+  auto child = Take(Borrow(cache, Good("m"), "alice"));
+  const int number = NumberOf(*child);
+  cache.Return(std::move(child), Good("m"), "alice");
+  clock_.Leap(std::chrono::minutes(9));
+  child = Take(Borrow(cache, Good("m"), "alice"));
+  EXPECT_EQ(NumberOf(*child), number);
+  cache.Return(std::move(child), Good("m"), "alice");
+  // It has waited for the rest of its time: whether asked for or swept, it does not come back.
+  clock_.Leap(std::chrono::minutes(1));
+  child = Take(Borrow(cache, Good("m"), "alice"));
+  EXPECT_NE(NumberOf(*child), number);
+  clock_.Leap(std::chrono::minutes(11));
+  cache.Return(std::move(child), Good("m"), "alice");  // Its time ended under the request.
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 1; }));
+}
+
+TEST_F(ModelCacheTest, ATenantsChildGoesAtTheEndOfItsTimeEvenIfNobodyAsks) {
+  ModelCache cache({.time_to_live = std::chrono::hours(24)}, clock_);
+  cache.Return(Take(Borrow(cache, Good("m"), "alice")), Good("m"), "alice");
+  cache.Return(Take(Borrow(cache, Good("m"), "bob")), Good("m"), "bob");
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 3; }));
+  clock_.Leap(std::chrono::minutes(10));
+  // The third is nobody's yet, so its time has not begun.
+  EXPECT_TRUE(Eventually([&] { return counts_.alive == 1; }));
+  EXPECT_EQ(EntryOf(cache, "m").ready, 1u);
+}
+
+TEST_F(ModelCacheTest, ATenantThatReturnsTakesThePlaceOfTheOneThatIsLongestGone) {
+  ModelCache cache({.children_max = 3}, clock_);
+  std::map<std::string, std::unique_ptr<ReadyChild>> children;
+  std::map<std::string, int> numbers;
+  for (const char* tenant : {"alice", "bob", "carol"}) {
+    children[tenant] = Take(Borrow(cache, Good("m"), tenant));
+    numbers[tenant] = NumberOf(*children[tenant]);
+  }
+  cache.Return(std::move(children["alice"]), Good("m"), "alice");
+  // With the one for whoever comes next, the pool is full when two have returned.
+  ASSERT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 2; }));
+  cache.Return(std::move(children["bob"]), Good("m"), "bob");
+  cache.Return(std::move(children["carol"]), Good("m"), "carol");
+  for (const char* tenant : {"carol", "bob"}) {
+    auto child = Take(Borrow(cache, Good("m"), tenant));
+    EXPECT_EQ(NumberOf(*child), numbers[tenant]) << tenant;
+    cache.Return(std::move(child), Good("m"), tenant);
+  }
+  auto child = Take(Borrow(cache, Good("m"), "alice"));
+  EXPECT_NE(NumberOf(*child), numbers["alice"]);
+  cache.Return(std::move(child), Good("m"), "alice");
 }
 
 TEST_F(ModelCacheTest, AFailureIsTheModelsOwnAndIsNotTriedAtOnceAgain) {
@@ -226,7 +315,7 @@ TEST_F(ModelCacheTest, ALoadThatHangsNowAndThenHoldsUpNoOtherModel) {
   Recipe recipe = Hanging("m");
   recipe.make = [this, hang = recipe.make](Preparation how, std::stop_token stop) -> Made {
     if (counts_.made > 0) return hang(how, std::move(stop));
-    return std::make_unique<FakeChild>(counts_, counts_.made);
+    return std::make_unique<FakeChild>(counts_, clock_.SteadyNow());
   };
   auto child = Take(Borrow(cache, recipe));
   EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").loading == 2; }));
@@ -310,7 +399,7 @@ TEST_F(ModelCacheTest, WarmsUpAsDeepAsTheLoadAllows) {
                       .policy_hash = "",
                       .make = [&](Preparation how, std::stop_token) -> Made {
                         depths.With([&](auto& seen) { seen.push_back(how.warm_up); });
-                        return std::make_unique<FakeChild>(counts_, counts_.made);
+                        return std::make_unique<FakeChild>(counts_, clock_.SteadyNow());
                       }};
   const auto seen = [&] { return depths.With([](auto& all) { return all; }); };
   ModelCache cache({.children_min = 2, .builders = 1}, clock_);

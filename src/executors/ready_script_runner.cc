@@ -92,7 +92,8 @@ absl::StatusOr<Recipe> ReadyScriptRunner::MakeRecipe(const models::Model& model,
                   .model = InsidePath(model),
                   .threads = options_.threads,
                   // A child that is rewound forgets how many it has served, and goes on after each.
-                  .requests_max = LevelOf(model) == Isolation::kTenant ? options_.reuse_requests_max
+                  .requests_max = LevelOf(model) == Isolation::kTenant
+                                      ? options_.cache.reuse_requests_max
                                   : LevelOf(model) == Isolation::kRewind ? 2
                                                                          : 1,
                   .output_bytes_max = policy.limits().output_bytes,
@@ -231,8 +232,7 @@ Outcome ReadyScriptRunner::Ask(std::unique_ptr<ReadyChild> child, const ScriptTa
   const auto give_back = [&] {
     const bool again = (level == Isolation::kTenant || level == Isolation::kRewind) &&
                        child->cpu_time() < options_.limits.cpu_time / kCpuShareOfReuse &&
-                       child->usable() && child->answered() < options_.reuse_requests_max &&
-                       clock_.SteadyNow() - child->ready_since() < options_.reuse_time_max;
+                       child->usable();
     if (again && level == Isolation::kRewind) {
       cache_.ReturnToRewind(std::move(child), recipe);
       return;

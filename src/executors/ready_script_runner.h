@@ -32,9 +32,6 @@ class ReadyScriptRunner final : public ScriptRunner {
     std::uint32_t threads = 1;  // That one request may compute with.
     Isolation isolation = Isolation::kRequest;
     std::map<std::string, Isolation> isolation_of;  // Of single models, in place of that.
-    // How many requests, and for how long, one child serves at the levels kTenant and kRewind.
-    std::uint32_t reuse_requests_max = 10'000;
-    std::chrono::milliseconds reuse_time_max = std::chrono::minutes(10);
     ModelCache::Options cache;
   };
   // All but the options outlive the runner. `cold` runs what is not to be, or cannot be, run here.
