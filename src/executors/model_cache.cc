@@ -30,7 +30,7 @@ constexpr milliseconds kBurstMax{50};
 constexpr std::uint32_t kSpareBuilders = 2;
 
 struct Memory {
-  std::uint64_t proportional_bytes = 0;  // 0 when the kernel does not say.
+  std::uint64_t shared_bytes = 0;  // Its part of it; 0 when the kernel does not say.
   std::uint64_t private_bytes = 0;
 };
 
@@ -43,7 +43,10 @@ Memory Measure(int pid) {
     if (at != std::string::npos) std::istringstream(text->substr(at + key.size())) >> kib;
     return kib << 10;
   };
-  return {bytes("\nPss:"), bytes("\nPrivate_Clean:") + bytes("\nPrivate_Dirty:")};
+  // What is clean is a file's, and the next child shares it, though nobody may share it now.
+  const std::uint64_t own = bytes("\nPrivate_Dirty:");
+  const std::uint64_t all = bytes("\nPss:");
+  return {all - std::min(all, own), own};
 }
 
 milliseconds PauseAfter(int failures) {
@@ -89,6 +92,8 @@ ModelCache::Pool& ModelCache::PoolFor(const Recipe& recipe) {
     pool.failure.reset();
     pool.retry_at = {};
     pool.sound = false;
+    pool.shared_bytes = 0;
+    pool.private_bytes = 0;
   }
   pool.forgotten = false;
   pool.recipe = recipe;
@@ -111,7 +116,12 @@ std::uint32_t ModelCache::Wanted(const Pool& pool) const {
 }
 
 std::uint64_t ModelCache::MemoryOf(const Pool& pool) {
-  return pool.ready.empty() ? 0 : pool.shared_bytes + pool.ready.size() * pool.private_bytes;
+  if (pool.ready.empty()) return 0;
+  std::uint64_t sum = pool.shared_bytes;
+  for (const Ready& ready : pool.ready) {
+    sum += ready.private_bytes > 0 ? ready.private_bytes : pool.private_bytes;
+  }
+  return sum;
 }
 
 std::uint32_t ModelCache::UnusedIn(const Pool& pool) {
@@ -411,6 +421,37 @@ void ModelCache::Sweep() {
   }
 }
 
+void ModelCache::MeasureSome(std::unique_lock<std::mutex>& lock) {
+  struct Look {
+    Pool* pool;  // Pools are never removed.
+    const ReadyChild* child;
+    int pid;
+    Memory memory;
+  };
+  std::vector<Look> looks;
+  for (auto& [key, pool] : pools_) {
+    const auto unknown = std::find_if(pool.ready.begin(), pool.ready.end(),
+                                      [](const Ready& r) { return r.private_bytes == 0; });
+    if (unknown == pool.ready.end() || !unknown->child->usable()) continue;
+    looks.push_back({&pool, unknown->child.get(), unknown->child->pid(), {}});
+  }
+  lock.unlock();
+  for (Look& look : looks) look.memory = Measure(look.pid);
+  lock.lock();
+  for (const Look& look : looks) {
+    // It may have been lent meanwhile, and another one may be where it was.
+    for (Ready& ready : look.pool->ready) {
+      if (ready.child.get() != look.child || ready.child->pid() != look.pid) continue;
+      ready.private_bytes = look.memory.private_bytes;
+      // What a tenant's holds of its requests says nothing of the others.
+      if (ready.tenant.empty()) look.pool->private_bytes = look.memory.private_bytes;
+      look.pool->shared_bytes = std::max(look.pool->shared_bytes, look.memory.shared_bytes);
+      KeepToBudget(*look.pool);
+      break;
+    }
+  }
+}
+
 void ModelCache::Bury(std::unique_lock<std::mutex>& lock) {
   Doomed dead = std::move(doomed_.back());
   doomed_.pop_back();
@@ -429,7 +470,7 @@ void ModelCache::Make(Pool& pool, std::unique_lock<std::mutex>& lock, const std:
   if (unsound) ++making_unsound_;
   const Recipe recipe = pool.recipe;
   if (pool.loading == 1) pool.loading_since = clock_.SteadyNow();
-  const bool measured = pool.load_time.count() > 0;
+  const bool measured = pool.private_bytes > 0;
   const Preparation how{.warm_up = WarmUpFor(pool),
                         .check_weights = !pool.sound,
                         .background = pool.waiting == 0 && UnusedIn(pool) > 0};
@@ -466,11 +507,9 @@ void ModelCache::Make(Pool& pool, std::unique_lock<std::mutex>& lock, const std:
     pool.failure.reset();
     pool.load_time = taken;
     pool.sound = true;
-    pool.shared_bytes =
-        std::max(pool.shared_bytes, memory.proportional_bytes -
-                                        std::min(memory.proportional_bytes, memory.private_bytes));
+    pool.shared_bytes = std::max(pool.shared_bytes, memory.shared_bytes);
     pool.private_bytes = std::max(pool.private_bytes, memory.private_bytes);
-    pool.ready.push_back({std::move(*child), "", clock_.SteadyNow()});
+    pool.ready.push_back({std::move(*child), "", clock_.SteadyNow(), memory.private_bytes});
     KeepToBudget(pool);
   }
   changed_.notify_all();
@@ -487,6 +526,7 @@ void ModelCache::Build(std::stop_token stop) {
     if (clock_.SteadyNow() >= next_sweep_) {
       next_sweep_ = clock_.SteadyNow() + kSweepInterval;
       Sweep();
+      MeasureSome(lock);
     }
     Pool* const chosen = Next();
     const base::SteadyTime calm = std::min(last_stir_ + kLull, burst_since_ + kBurstMax);

@@ -108,6 +108,8 @@ class ModelCache {
     std::unique_ptr<ReadyChild> child;
     std::string tenant;  // Empty: nobody has used it.
     base::SteadyTime since;
+    // What is its own; 0: not measured since it came, so taken to be like the others.
+    std::uint64_t private_bytes = 0;
   };
   using PoolKey = std::pair<std::string, std::string>;  // Model and executor.
   struct Doomed {
@@ -134,8 +136,8 @@ class ModelCache {
     std::uint32_t making = 0;        // Of those that load, not being rewound.
     // The last load went well: its weights were looked at, and it is not likely to hang.
     bool sound = false;
-    // Of one child, measured when the first was ready: what it shares, as its part of that was
-    // then, and what is its own.
+    // Of one child: what it shares, as its part of that was when fewest shared it, and what is its
+    // own, as it was measured last.
     std::uint64_t shared_bytes = 0;
     std::uint64_t private_bytes = 0;
     bool forgotten = false;  // Its recipe goes when nobody waits any more.
@@ -149,6 +151,8 @@ class ModelCache {
   // They leave the mutex for the time that they take.
   void Bury(std::unique_lock<std::mutex>& lock);
   void RewindOne(std::unique_lock<std::mutex>& lock);
+  // One child of each pool, where there is one that was not measured yet.
+  void MeasureSome(std::unique_lock<std::mutex>& lock);
   void Make(Pool& pool, std::unique_lock<std::mutex>& lock, const std::stop_token& stop);
   // The pool for which the next child is to be made now, if any.
   Pool* Next();

@@ -1,11 +1,21 @@
 #include "executors/model_cache.h"
 
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/statfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <random>
 
 #include "base/synchronized.h"
+#include "base/unique_fd.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -41,8 +51,8 @@ struct Counts {
 
 class FakeChild final : public ReadyChild {
  public:
-  explicit FakeChild(Counts& counts, base::SteadyTime ready_since = {})
-      : counts_(counts), number_(counts.made), ready_since_(ready_since) {
+  explicit FakeChild(Counts& counts, base::SteadyTime ready_since = {}, int pid = ::getpid())
+      : counts_(counts), number_(counts.made), ready_since_(ready_since), pid_(pid) {
     ++counts_.made;
     ++counts_.alive;
   }
@@ -55,7 +65,7 @@ class FakeChild final : public ReadyChild {
   }
   void Kill() override { killed_ = true; }
   bool usable() const override { return !killed_; }
-  int pid() const override { return ::getpid(); }
+  int pid() const override { return pid_; }
   std::uint32_t answered() const override { return answered_; }
   base::SteadyTime ready_since() const override { return ready_since_; }
   std::chrono::microseconds cpu_time() const override { return {}; }
@@ -72,8 +82,62 @@ class FakeChild final : public ReadyChild {
   Counts& counts_;
   const int number_;
   const base::SteadyTime ready_since_;
+  const int pid_;
   std::uint32_t answered_ = 0;
   std::atomic<bool> killed_ = false;
+};
+
+// A process that maps a file, and holds more memory of its own when it is told to.
+class MappingProcess {
+ public:
+  MappingProcess(const std::string& file, std::size_t bytes) {
+    int to[2], from[2];
+    EXPECT_EQ(::pipe2(to, O_CLOEXEC) | ::pipe2(from, O_CLOEXEC), 0);
+    pid_ = ::fork();
+    if (pid_ == 0) Run(file.c_str(), bytes, to[0], from[1], to[1]);
+    ::close(to[0]);
+    ::close(from[1]);
+    orders_ = base::UniqueFd(to[1]);
+    answers_ = base::UniqueFd(from[0]);
+    Await();
+  }
+  ~MappingProcess() {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+  int pid() const { return pid_; }
+  // Once more as many bytes.
+  void Grow() {
+    EXPECT_EQ(::write(orders_.get(), "g", 1), 1);
+    Await();
+  }
+
+ private:
+  [[noreturn]] static void Run(const char* file, std::size_t bytes, int orders, int answers,
+                               int others) {
+    ::close(others);
+    const int fd = ::open(file, O_RDONLY | O_CLOEXEC);
+    const auto* map =
+        static_cast<const char*>(::mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE, fd, 0));
+    volatile char sum = 0;
+    for (std::size_t i = 0; i < bytes; i += 4096) sum = static_cast<char>(sum + map[i]);
+    char order = 0;
+    do {
+      if (order == 'g') {
+        void* more =
+            ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        std::memset(more, 1, bytes);
+      }
+    } while (::write(answers, "x", 1) == 1 && ::read(orders, &order, 1) == 1);
+    ::_exit(0);
+  }
+  void Await() {
+    char answer = 0;
+    EXPECT_EQ(::read(answers_.get(), &answer, 1), 1);
+  }
+
+  int pid_ = -1;
+  base::UniqueFd orders_, answers_;
 };
 
 class ModelCacheTest : public ::testing::Test {
@@ -377,6 +441,41 @@ TEST_F(ModelCacheTest, ShortMemoryTakesTheLeastRecentlyAskedFor) {
   cache.Preload(Good("second"));
   EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "second").ready == 1; }));
   EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "first").ready == 0; }));
+}
+
+TEST_F(ModelCacheTest, AFileThatChildrenMapCountsOnceAndWhatOneGainsWithIt) {
+  constexpr std::uint64_t kFile = 64 << 20, kLittle = 24 << 20;
+  const std::string file = ::testing::TempDir() + "mapped";
+  struct statfs system;
+  ASSERT_EQ(::statfs(::testing::TempDir().c_str(), &system), 0);
+  if (system.f_type == TMPFS_MAGIC) GTEST_SKIP() << "files of a tmpfs are never clean";
+  {
+    std::ofstream(file) << std::string(kFile, 'x');
+    const base::UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+    ASSERT_EQ(::fsync(fd.get()), 0);
+  }
+  MappingProcess first(file, kFile);
+  std::optional<MappingProcess> second;
+  std::atomic<int> pid = first.pid();
+  Recipe recipe = Good("m");
+  recipe.make = [&](Preparation, std::stop_token) -> Made {
+    return std::make_unique<FakeChild>(counts_, clock_.SteadyNow(), pid);
+  };
+  ModelCache cache({.builders = 1}, clock_);
+  auto child = Take(Borrow(cache, recipe, "alice"));
+  second.emplace(file, kFile);
+  pid = second->pid();
+  cache.Return(std::move(child), recipe, "alice");
+  ASSERT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 2; }));
+  EXPECT_GT(EntryOf(cache, "m").memory_bytes, kFile);
+  EXPECT_LT(EntryOf(cache, "m").memory_bytes, kFile + kLittle);
+  // What it keeps of a request is found at the next sweep.
+  child = Take(Borrow(cache, recipe, "alice"));
+  first.Grow();
+  cache.Return(std::move(child), recipe, "alice");
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").memory_bytes > 2 * kFile; }));
+  EXPECT_LT(EntryOf(cache, "m").memory_bytes, 2 * kFile + kLittle);
+  std::filesystem::remove(file);
 }
 
 TEST_F(ModelCacheTest, KeepsAsManyReadyAsToldAndMemoryAllows) {
