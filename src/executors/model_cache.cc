@@ -253,6 +253,7 @@ ModelCache::Lent ModelCache::Borrow(const Recipe& recipe, const std::string& ten
   Stir();
   const base::SteadyTime now = last_stir_;
   pool.last_asked = now;
+  pool.squeezed = false;
   pool.asked.push_back(now);
   if (pool.asked.size() > kAskedMax) pool.asked.pop_front();
   if (pool.failure.has_value() && pool.failures > 0 && now < pool.retry_at) {
@@ -373,6 +374,7 @@ void ModelCache::Preload(const Recipe& recipe) {
   std::lock_guard lock(mutex_);
   Pool& pool = PoolFor(recipe);
   pool.last_asked = clock_.SteadyNow();
+  pool.squeezed = false;
   Want(pool);
 }
 
@@ -396,9 +398,11 @@ void ModelCache::KeepToBudget(Pool& spared) {
     base::Log("executors").info("model {} leaves the cache: memory is short", oldest->recipe.model);
     while (!oldest->ready.empty()) Destroy(*oldest, oldest->ready.begin());
     oldest->to_load = 0;
+    oldest->squeezed = true;
   }
   while (memory() > options_.memory_bytes && spared.ready.size() > 1 && spared.waiting == 0) {
     Destroy(spared, std::prev(spared.ready.end()));
+    spared.squeezed = true;
   }
 }
 
@@ -417,7 +421,8 @@ void ModelCache::Sweep() {
       if (stale || surplus || !Lendable(*at)) Destroy(pool, at);
       at = next;
     }
-    if (!stale && pool.ready.empty() && pool.failures == 0) Want(pool);
+    // After failures, too, when their pause is over.
+    if (!stale && !pool.squeezed) Want(pool);
   }
 }
 

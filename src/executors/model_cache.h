@@ -141,6 +141,7 @@ class ModelCache {
     std::uint64_t shared_bytes = 0;
     std::uint64_t private_bytes = 0;
     bool forgotten = false;  // Its recipe goes when nobody waits any more.
+    bool squeezed = false;   // There is no memory for more until somebody asks for it.
     int failures = 0;        // In a row.
     base::SteadyTime retry_at;
     std::optional<absl::StatusOr<inference::Failure>> failure;  // The last one.

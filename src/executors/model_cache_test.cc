@@ -330,6 +330,48 @@ TEST_F(ModelCacheTest, AFailureIsTheModelsOwnAndIsNotTriedAtOnceAgain) {
   cache.Return(Take(Borrow(cache, corrected)), Good("bad"));
 }
 
+TEST_F(ModelCacheTest, AModelThatIsToStayIsTriedAgainWithoutARequest) {
+  ModelCache cache({.pinned = {"kept"}}, clock_);
+  std::map<std::string, std::atomic<int>> tries;
+  for (const char* model : {"kept", "preloaded"}) {
+    std::atomic<int>& tried = tries[model];
+    Recipe recipe = Good(model);
+    recipe.make = [this, &tried](Preparation, std::stop_token) -> Made {
+      if (++tried <= 2) return Failure{FailureKind::kModelInvalid, "no good", ""};
+      return std::make_unique<FakeChild>(counts_, clock_.SteadyNow());
+    };
+    cache.Preload(recipe);
+    ASSERT_TRUE(
+        Eventually([&] { return EntryOf(cache, model).state == CacheState::kQuarantined; }));
+  }
+  clock_.Leap(seconds(2));
+  EXPECT_TRUE(Eventually([&] { return tries["kept"] == 2 && tries["preloaded"] == 2; }));
+  clock_.Leap(seconds(3));  // The pause has doubled.
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "kept").ready == 1; }));
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "preloaded").ready == 1; }));
+}
+
+TEST_F(ModelCacheTest, AModelThatHadToGoComesBackOnlyWhenSomebodyAsksForIt) {
+  ModelCache cache({.memory_bytes = 1}, clock_);
+  // One that is tried again by each sweep tells that there was one.
+  std::atomic<int> sweeps = 0;
+  Recipe witness = Good("witness");
+  witness.make = [&](Preparation, std::stop_token) -> Made {
+    ++sweeps;
+    return absl::UnavailableError("no zygote");
+  };
+  cache.Preload(witness);
+  for (const char* model : {"first", "second"}) {
+    cache.Preload(Good(model));
+    ASSERT_TRUE(Eventually([&] { return EntryOf(cache, model).ready == 1; }));
+  }
+  ASSERT_TRUE(Eventually([&] { return EntryOf(cache, "first").ready == 0; }));
+  const int seen = sweeps;
+  EXPECT_TRUE(Eventually([&] { return sweeps >= seen + 2; }));
+  EXPECT_EQ(counts_.made, 2);
+  cache.Return(Take(Borrow(cache, Good("first"))), Good("first"));
+}
+
 TEST_F(ModelCacheTest, AnUnsupportedModelIsNoCrashLoopAndIsNotTriedAgain) {
   ModelCache cache({}, clock_);
   std::atomic<int> tries = 0;
