@@ -11,6 +11,7 @@
 namespace ncn::executors {
 
 using inference::Failure;
+using inference::FailureKind;
 using std::chrono::milliseconds;
 
 namespace {
@@ -28,6 +29,12 @@ constexpr milliseconds kBurstMax{50};
 // A load may hang until its time is over. So there are more builders than children are made at
 // once: one takes over when all the others load, and one more never loads what may hang.
 constexpr std::uint32_t kSpareBuilders = 2;
+
+// Children that end while they wait for their first request: after so many it is a crash loop. One
+// that was killed may be an operator's or the kernel's victim and weighs less than one that ended
+// by itself.
+constexpr int kDeathsMax = 21;
+constexpr int kCrashWeight = 7;
 
 struct Memory {
   std::uint64_t shared_bytes = 0;  // Its part of it; 0 when the kernel does not say.
@@ -91,6 +98,7 @@ ModelCache::Pool& ModelCache::PoolFor(const Recipe& recipe) {
     pool.failures = 0;
     pool.failure.reset();
     pool.retry_at = {};
+    ForgetDeaths(pool);
     pool.sound = false;
     pool.shared_bytes = 0;
     pool.private_bytes = 0;
@@ -235,6 +243,22 @@ ModelCache::Pool* ModelCache::Next() {
   return chosen;
 }
 
+void ModelCache::CountDeath(Pool& pool, const Ready& dead) {
+  // Those that end together, as with their zygote, end for one reason.
+  if (dead.since <= pool.death_seen_at || dead.child->answered() > 0) return;
+  pool.death_seen_at = clock_.SteadyNow();
+  pool.deaths += dead.child->crashed() ? kCrashWeight : 1;
+  if (pool.deaths < kDeathsMax) return;
+  pool.failures = ++pool.deaths_failed;
+  pool.failure = Failure{FailureKind::kExecutorCrashed,
+                         "its ready sandboxes end again and again before a request comes",
+                         "Correct the model or its executor: what has loaded is to wait."};
+  pool.retry_at = clock_.SteadyNow() + PauseAfter(pool.failures);
+  pool.to_load = 0;
+  ++pool.generation;
+  changed_.notify_all();
+}
+
 void ModelCache::Destroy(Pool& pool, std::list<Ready>::iterator which) {
   Doom(pool, std::move(which->child));
   pool.ready.erase(which);
@@ -268,10 +292,13 @@ ModelCache::Lent ModelCache::Borrow(const Recipe& recipe, const std::string& ten
       return Lent(absl::AbortedError(
           base::StrCat("model ", recipe.model, " changed while a request waited for it")));
     }
+    bool dropped = false;
     for (auto at = pool.ready.begin(); at != pool.ready.end();) {
       auto next = std::next(at);
       if (!Lendable(*at)) {
+        if (!at->child->usable()) CountDeath(pool, *at);
         Destroy(pool, at);
+        dropped = true;
       } else if (at->tenant.empty() || at->tenant == tenant) {
         std::unique_ptr<ReadyChild> child = std::move(at->child);
         pool.ready.erase(at);
@@ -280,6 +307,7 @@ ModelCache::Lent ModelCache::Borrow(const Recipe& recipe, const std::string& ten
       }
       at = next;
     }
+    if (dropped) Want(pool);
     // A failure counts for those who waited when it happened.
     if (pool.generation != generation && pool.failures > 0) {
       if (!pool.failure->ok()) return Lent(pool.failure->status());
@@ -308,6 +336,7 @@ void ModelCache::Return(std::unique_ptr<ReadyChild> child, const Recipe& recipe,
   const bool again = !tenant.empty() && Reusable(*child) && pool.recipe.version == recipe.version &&
                      !pool.forgotten;
   --pool.busy;
+  ForgetDeaths(pool);
   Stir();
   Want(pool);
   if (again) {
@@ -334,6 +363,7 @@ void ModelCache::ReturnToRewind(std::unique_ptr<ReadyChild> child, const Recipe&
   std::lock_guard lock(mutex_);
   Pool& pool = pools_[KeyOf(recipe)];
   --pool.busy;
+  ForgetDeaths(pool);
   Stir();
   if (!Reusable(*child) || pool.recipe.version != recipe.version || pool.forgotten) {
     Want(pool);
@@ -418,6 +448,7 @@ void ModelCache::Sweep() {
       // A tenant's own goes when its time is over; the unused ones when fewer are wanted.
       const bool spent = !pool.recipe.rewound || now - at->since >= options_.rewound_idle_max;
       const bool surplus = at->tenant.empty() && ++kept > wanted + 1 && spent;
+      if (!at->child->usable()) CountDeath(pool, *at);
       if (stale || surplus || !Lendable(*at)) Destroy(pool, at);
       at = next;
     }
@@ -557,7 +588,7 @@ void ModelCache::Build(std::stop_token stop) {
 
 bool ModelCache::IsUnsupported(const Pool& pool) {
   return pool.failure && pool.failure->ok() &&
-         (*pool.failure)->kind == inference::FailureKind::kModelUnsupported;
+         (*pool.failure)->kind == FailureKind::kModelUnsupported;
 }
 
 CacheState ModelCache::StateOf(const Pool& pool) const {

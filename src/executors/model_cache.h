@@ -140,6 +140,9 @@ class ModelCache {
     // own, as it was measured last.
     std::uint64_t shared_bytes = 0;
     std::uint64_t private_bytes = 0;
+    int deaths = 0;         // Of children that waited for their first request, in a row, weighed.
+    int deaths_failed = 0;  // Times that there were too many.
+    base::SteadyTime death_seen_at;
     bool forgotten = false;  // Its recipe goes when nobody waits any more.
     bool squeezed = false;   // There is no memory for more until somebody asks for it.
     int failures = 0;        // In a row.
@@ -160,6 +163,10 @@ class ModelCache {
   // The following are called with the mutex held.
   Pool& PoolFor(const Recipe& recipe);
   void Want(Pool& pool);
+  // After the end of a child that waited. Too many are a failure, though each load went well.
+  void CountDeath(Pool& pool, const Ready& dead);
+  // After a loan: the model's children live long enough for a request.
+  static void ForgetDeaths(Pool& pool) { pool.deaths = pool.deaths_failed = 0; }
   static void DropForgotten(Pool& pool);
   void WakeBuilders();
   // Tells that a request has come or gone.

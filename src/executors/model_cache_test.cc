@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <fstream>
 #include <random>
+#include <utility>
 
 #include "base/synchronized.h"
 #include "base/unique_fd.h"
@@ -47,6 +48,7 @@ class LeapingClock final : public base::Clock {
 struct Counts {
   std::atomic<int> made = 0, alive = 0, rewound = 0;
   std::atomic<bool> can_rewind = true;
+  std::atomic<bool> immortal = false;  // None can be buried.
 };
 
 class FakeChild final : public ReadyChild {
@@ -56,7 +58,10 @@ class FakeChild final : public ReadyChild {
     ++counts_.made;
     ++counts_.alive;
   }
-  ~FakeChild() override { --counts_.alive; }
+  ~FakeChild() override {
+    while (counts_.immortal) std::this_thread::yield();
+    --counts_.alive;
+  }
   std::variant<ExecutorAnswer, Failure> Answer(const inference::InferenceRequest&, base::SteadyTime,
                                                base::SteadyTime, std::stop_token,
                                                const inference::OnProgress&) override {
@@ -64,7 +69,9 @@ class FakeChild final : public ReadyChild {
     return ExecutorAnswer{};
   }
   void Kill() override { killed_ = true; }
+  void Crash() { crashed_ = killed_ = true; }
   bool usable() const override { return !killed_; }
+  bool crashed() const override { return crashed_; }
   int pid() const override { return pid_; }
   std::uint32_t answered() const override { return answered_; }
   base::SteadyTime ready_since() const override { return ready_since_; }
@@ -84,7 +91,7 @@ class FakeChild final : public ReadyChild {
   const base::SteadyTime ready_since_;
   const int pid_;
   std::uint32_t answered_ = 0;
-  std::atomic<bool> killed_ = false;
+  std::atomic<bool> killed_ = false, crashed_ = false;
 };
 
 // A process that maps a file, and holds more memory of its own when it is told to.
@@ -370,6 +377,106 @@ TEST_F(ModelCacheTest, AModelThatHadToGoComesBackOnlyWhenSomebodyAsksForIt) {
   EXPECT_TRUE(Eventually([&] { return sweeps >= seen + 2; }));
   EXPECT_EQ(counts_.made, 2);
   cache.Return(Take(Borrow(cache, Good("first"))), Good("first"));
+}
+
+TEST_F(ModelCacheTest, ChildrenThatEndBeforeTheirFirstRequestAreACrashLoop) {
+  ModelCache cache({.time_to_live = std::chrono::hours(24)}, clock_);
+  std::atomic<bool> dies = true;
+  Recipe recipe = Good("m");
+  recipe.make = [&](Preparation, std::stop_token) -> Made {
+    auto child = std::make_unique<FakeChild>(counts_, clock_.SteadyNow());
+    if (dies) child->Crash();
+    return child;
+  };
+  // Whether somebody waits for one,
+  const auto lent = Borrow(cache, recipe);
+  ASSERT_TRUE(lent.ok()) << lent.status();
+  EXPECT_EQ(std::get<Failure>(*lent).kind, FailureKind::kExecutorCrashed);
+  EXPECT_EQ(counts_.made, 3);
+  EXPECT_EQ(EntryOf(cache, "m").state, CacheState::kQuarantined);
+  EXPECT_NE(EntryOf(cache, "m").reason, "");
+  // or nobody does: the pauses grow.
+  clock_.Leap(seconds(2));
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").retry_after > seconds(1); }));
+  dies = false;
+  clock_.Leap(seconds(60));
+  cache.Return(Take(Borrow(cache, recipe)), recipe);
+  EXPECT_EQ(EntryOf(cache, "m").reason, "");
+}
+
+TEST_F(ModelCacheTest, ChildrenThatAreKilledAreReplacedAndTheirModelIsNotToBlame) {
+  ModelCache cache({.children_min = 3}, clock_);
+  std::vector<FakeChild*> children;
+  std::mutex mutex;
+  Recipe recipe = Good("m");
+  recipe.make = [&](Preparation, std::stop_token) -> Made {
+    auto child = std::make_unique<FakeChild>(counts_, clock_.SteadyNow());
+    const std::lock_guard lock(mutex);
+    children.push_back(child.get());
+    return child;
+  };
+  cache.Preload(recipe);
+  for (int round = 1; round <= 5; ++round) {
+    ASSERT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 3; }));
+    const std::lock_guard lock(mutex);
+    for (FakeChild* child : std::exchange(children, {})) child->Kill();
+    // The next request finds another one.
+    clock_.Leap(seconds(1));
+  }
+  cache.Return(Take(Borrow(cache, recipe)), recipe);
+  EXPECT_EQ(EntryOf(cache, "m").state, CacheState::kReady);
+}
+
+TEST_F(ModelCacheTest, AModelIsLoadingWhileItLoadsAndEvictingUntilItIsGone) {
+  {
+    ModelCache cache({}, clock_);
+    EXPECT_EQ(EntryOf(cache, "m").state, CacheState::kCold);
+    cache.Preload(Hanging("m"));
+    EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").loading == 1; }));
+    EXPECT_EQ(EntryOf(cache, "m").state, CacheState::kLoading);
+    clock_.Leap(seconds(3));
+    EXPECT_GE(EntryOf(cache, "m").loading_for, seconds(3));
+  }
+  ModelCache cache({}, clock_);
+  cache.Preload(Good("m"));
+  ASSERT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 1; }));
+  counts_.immortal = true;
+  EXPECT_TRUE(cache.Forget("m"));
+  EXPECT_EQ(EntryOf(cache, "m").state, CacheState::kEvicting);
+  counts_.immortal = false;
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").state == CacheState::kCold; }));
+}
+
+TEST_F(ModelCacheTest, KeepsAsManyReadyAsAreAskedForWhileOneIsMade) {
+  ModelCache cache({.children_min = 1, .children_max = 8, .builders = 1}, clock_);
+  Recipe recipe = Good("m");
+  std::atomic<bool> go = true;
+  recipe.make = [&](Preparation, std::stop_token) -> Made {
+    while (!go) std::this_thread::yield();
+    clock_.Leap(milliseconds(100));  // So long a load takes.
+    return std::make_unique<FakeChild>(counts_, clock_.SteadyNow());
+  };
+  // So many requests, all at once.
+  const auto ask = [&](int count) {
+    go = false;
+    std::vector<std::unique_ptr<ReadyChild>> children;
+    for (int i = 0; i < count; ++i) {
+      auto lent = Borrow(cache, recipe, "", milliseconds(0));
+      if (lent.ok()) children.push_back(Take(std::move(lent)));
+    }
+    for (auto& child : children) cache.Return(std::move(child), recipe);
+    go = true;
+  };
+  cache.Return(Take(Borrow(cache, recipe)), recipe);
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 1; }));
+  // A hundred in five seconds are two in a tenth of one.
+  ask(100);
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 3; }));
+  ask(1000);
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 8; }));
+  // One more than the floor is kept, lest the next request pay for it.
+  clock_.Leap(seconds(6));
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 2; }));
 }
 
 TEST_F(ModelCacheTest, AnUnsupportedModelIsNoCrashLoopAndIsNotTriedAgain) {

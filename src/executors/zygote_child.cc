@@ -80,6 +80,11 @@ void ZygoteChild::Kill() { process_->Kill(); }
 
 bool ZygoteChild::usable() const { return !dead_ && !ended_ && !conversation_.Disturbed(); }
 
+bool ZygoteChild::crashed() const {
+  if (!ended_ || !outcome_.ok() || outcome_->kind == sandbox::OutcomeKind::kKilled) return false;
+  return outcome_->kind != sandbox::OutcomeKind::kSignalled || outcome_->signal != SIGKILL;
+}
+
 absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ZygoteChild::Start(
     std::shared_ptr<sandbox::Zygote> zygote, const sandbox::SandboxPolicy& policy,
     const LoadOrder& order, const models::Model& model, base::SteadyTime deadline,

@@ -46,6 +46,7 @@ class ZygoteChild final : public ReadyChild {
   absl::Status Rewind() override;
   void Kill() override;
   bool usable() const override;
+  bool crashed() const override;
   int pid() const override { return process_->pid(); }
   std::uint32_t answered() const override { return answered_; }
   base::SteadyTime ready_since() const override { return ready_since_; }
