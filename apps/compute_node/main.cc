@@ -3,9 +3,11 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
@@ -47,6 +49,8 @@ namespace {
 using config::NodeConfig;
 using execution::Execution;
 using std::chrono::seconds;
+
+constexpr seconds kTendInterval{1};
 
 inference::ExecutionLimits LimitsOf(const NodeConfig& config) {
   const std::uint64_t message_bytes = std::uint64_t{config.message_mb_max} << 20;
@@ -126,10 +130,24 @@ void StartZygotes(const models::ModelStore& store, const executors::ExecutorSele
   for (const executors::Framework framework : frameworks) {
     const auto zygote = zygotes.Get(framework);
     if (!zygote.ok()) {
-      base::Log("executors").warn("no ready sandboxes: {}", std::string(zygote.status().message()));
-      return;
+      base::Log("executors")
+          .warn("no ready sandboxes of {}: {}", executors::Name(framework),
+                std::string(zygote.status().message()));
     }
   }
+}
+
+// A zygote that dies is back when the next request comes.
+std::jthread TendZygotes(executors::Zygotes& zygotes) {
+  return std::jthread([&zygotes](std::stop_token stop) {
+    std::mutex mutex;
+    std::unique_lock lock(mutex);
+    std::condition_variable_any stopped;
+    while (!stop.stop_requested()) {
+      zygotes.Tend();
+      stopped.wait_for(lock, stop, kTendInterval, [] { return false; });
+    }
+  });
 }
 
 // Those that are pinned, too.
@@ -378,7 +396,9 @@ absl::Status Run(const NodeConfig& config) {
   executors::ReadyScriptRunner runner(zygotes, cold_runner, sandbox->mode(), environment,
                                       selector.executors_path(), ReadyOptionsOf(config, limits),
                                       clock);
+  std::jthread tending;
   if (config.sandbox_mode != "disabled") {
+    tending = TendZygotes(zygotes);
     StartZygotes(store, selector, zygotes);
     Preload(NamesToPreload(config), store, selector, runner);
   }
