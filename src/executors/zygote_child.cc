@@ -217,13 +217,20 @@ std::variant<ExecutorAnswer, Failure> ZygoteChild::Answer(
 std::variant<ZygoteChild::Answered, Failure> ZygoteChild::Exchange(
     std::string_view header, std::string_view body, base::SteadyTime since,
     base::SteadyTime deadline, std::stop_token stop, const inference::OnProgress& on_progress) {
-  // The child's end wakes whoever waits for the conversation.
-  const std::stop_callback on_stop(stop, [this] { process_->Kill(); });
+  // A killed child is gone, and its end of the socket with it, only when the kernel has taken its
+  // memory apart; nobody waits for that.
+  const std::stop_callback on_stop(stop, [this] {
+    process_->Kill();
+    conversation_.Shutdown();
+  });
   const absl::Status sent = conversation_.Send(header, body, deadline);
   // Even a child that read nothing may have said why.
   auto answered = absl::IsDeadlineExceeded(sent) ? sent : Listen(deadline, on_progress);
   if (answered.ok()) return *std::move(answered);
   dead_ = true;
+  if (stop.stop_requested()) {
+    return Failure{FailureKind::kCancelled, "the request was cancelled while it was executed", ""};
+  }
   if (absl::IsDeadlineExceeded(answered.status())) {
     process_->Kill();
     sandbox::SandboxOutcome late;
@@ -231,7 +238,7 @@ std::variant<ZygoteChild::Answered, Failure> ZygoteChild::Exchange(
     late.limit_wall = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - since);
     return ReadEnd(late);
   }
-  return WhyEnded(answered.status(), stop.stop_requested());
+  return WhyEnded(answered.status());
 }
 
 absl::StatusOr<ZygoteChild::Answered> ZygoteChild::Listen(
@@ -254,7 +261,7 @@ absl::StatusOr<ZygoteChild::Answered> ZygoteChild::Listen(
   }
 }
 
-Failure ZygoteChild::WhyEnded(const absl::Status& why, bool stopped) {
+Failure ZygoteChild::WhyEnded(const absl::Status& why) {
   // How it ends by itself tells more than that it was killed.
   const base::SteadyTime patience = std::chrono::steady_clock::now() + kDyingTime;
   while (absl::IsUnavailable(why) && !ended_ && std::chrono::steady_clock::now() < patience) {
@@ -262,9 +269,6 @@ Failure ZygoteChild::WhyEnded(const absl::Status& why, bool stopped) {
   }
   process_->Kill();
   waiter_.join();
-  if (stopped) {
-    return {FailureKind::kCancelled, "the request was cancelled while it was executed", ""};
-  }
   if (absl::IsResourceExhausted(why)) {
     return {FailureKind::kOutputTooLarge, "the output is larger than the limit",
             "Ask for fewer outputs, or raise --max-message-mb on the node."};
