@@ -24,6 +24,10 @@ namespace {
 constexpr std::chrono::hours kLifetimeMax(24 * 365);
 // From the end of a child's conversation to its own.
 constexpr std::chrono::milliseconds kDyingTime(500);
+// A load has a limit of its own, whatever the request that waits for it may take.
+constexpr char kLoadCure[] =
+    "The model takes longer to load than MODEL_LOAD_TIMEOUT_SECS: increase that, or use a smaller "
+    "model.";
 // Executors say how far they are four times a second at most, for a day at most.
 constexpr std::chrono::milliseconds kProgressInterval(200);
 constexpr int kProgressMax = 4 * 86400;
@@ -126,7 +130,10 @@ absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ZygoteChild::
   // Everything that it has read was verified then, and nothing of a request is in it yet. A model
   // that was taken away meanwhile is not to blame for what became of its load.
   if (absl::Status verified = child->model_.CheckVerified(); !verified.ok()) return verified;
-  if (auto* failure = std::get_if<Failure>(&exchanged)) return std::move(*failure);
+  if (auto* failure = std::get_if<Failure>(&exchanged)) {
+    if (failure->kind == FailureKind::kTimeout) failure->cure = kLoadCure;
+    return std::move(*failure);
+  }
   const ExecutorReport& report = std::get<Answered>(exchanged).report;
   if (report.failure) return *report.failure;
   if (background) child->process_->SetBackground(false);
