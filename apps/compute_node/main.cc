@@ -247,7 +247,9 @@ executors::CacheEntry Joined(executors::CacheEntry a, executors::CacheEntry b) {
 }
 
 std::vector<node::ModelReport> ReportOf(const models::ModelStore& store,
-                                        const executors::ReadyScriptRunner& runner) {
+                                        const executors::ReadyScriptRunner& runner,
+                                        const std::vector<std::string>& pins) {
+  const std::set<std::string> pinned(pins.begin(), pins.end());
   std::vector<node::ModelReport> reports;
   std::map<std::string, executors::CacheEntry> cached;
   for (executors::CacheEntry& entry : runner.Entries()) {
@@ -268,7 +270,9 @@ std::vector<node::ModelReport> ReportOf(const models::ModelStore& store,
                        .reason = entry.reason,
                        .retry_after_ms = static_cast<std::uint64_t>(entry.retry_after.count()),
                        .loading_for_ms = static_cast<std::uint64_t>(entry.loading_for.count()),
-                       .load_time_ms = static_cast<std::uint64_t>(entry.load_time.count())});
+                       .load_time_ms = static_cast<std::uint64_t>(entry.load_time.count()),
+                       .pinned = pinned.contains(model->id.value()),
+                       .isolation = std::string(executors::Name(runner.LevelOf(*model)))});
   }
   for (const auto& [name, problem] : store.Problems()) {
     reports.push_back({.model = name, .problems = {std::string(problem.message())}});
@@ -447,7 +451,7 @@ absl::Status Run(const NodeConfig& config) {
                                                       .reconnects = state.reconnects,
                                                       .results_pending = outbox.usage().count};
                             },
-                        .models = [&] { return ReportOf(store, runner); }}));
+                        .models = [&] { return ReportOf(store, runner, config.pin); }}));
   Say(base::StrCat("Connecting to Gateway at ", config.gateway_address, "..."));
   RETURN_IF_ERROR(session.Start());
 

@@ -46,6 +46,7 @@ class ReadyScriptRunner final : public ScriptRunner {
   // ends as it began. Whether there was anything ready, or about to be.
   bool Forget(const inference::ModelId& model);
   std::vector<CacheEntry> Entries() const { return cache_.Entries(); }
+  Isolation LevelOf(const models::Model& model) const;
 
  private:
   // A recipe, and what it was made for.
@@ -56,7 +57,6 @@ class ReadyScriptRunner final : public ScriptRunner {
     std::shared_ptr<const std::vector<models::TreeFile>> files;
   };
 
-  Isolation LevelOf(const models::Model& model) const;
   absl::StatusOr<std::shared_ptr<const Recipe>> RecipeFor(const models::Model& model,
                                                           const Executor& executor);
   absl::StatusOr<Recipe> MakeRecipe(const models::Model& model, const Executor& executor,

@@ -40,6 +40,8 @@ struct ModelReport {
   std::uint64_t retry_after_ms = 0;                // and for how long.
   std::uint64_t loading_for_ms = 0;                // While one is loaded,
   std::uint64_t load_time_ms = 0;                  // and how long that took the last time.
+  bool pinned = false;                             // It stays loaded.
+  std::string isolation;  // How far its requests are kept apart: request, rewind, tenant, cold.
 };
 
 // Where the answers come from. Called from any thread, several at once.

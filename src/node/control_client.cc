@@ -66,7 +66,9 @@ class GrpcControlClient final : public ControlClient {
                         .reason = std::move(*model.mutable_reason()),
                         .retry_after_ms = model.retry_after_ms(),
                         .loading_for_ms = model.loading_for_ms(),
-                        .load_time_ms = model.load_time_ms()});
+                        .load_time_ms = model.load_time_ms(),
+                        .pinned = model.pinned(),
+                        .isolation = std::move(*model.mutable_isolation())});
     }
     return models;
   }

@@ -36,7 +36,12 @@ class ControlTest : public testing::Test {
                 },
             .models =
                 [] {
-                  return std::vector<ModelReport>{{"digits", "onnx", 10, "ab", {}},
+                  return std::vector<ModelReport>{{.model = "digits",
+                                                   .format = "onnx",
+                                                   .size_bytes = 10,
+                                                   .sha256 = "ab",
+                                                   .pinned = true,
+                                                   .isolation = "rewind"},
                                                   {"broken", "", 1, "", {"is truncated"}}};
                 }};
   }
@@ -60,6 +65,8 @@ TEST_F(ControlTest, AnswersAnOperatorsQuestions) {
   const auto models = client->ListModels();
   ASSERT_TRUE(models.ok());
   ASSERT_EQ(models->size(), 2U);
+  EXPECT_TRUE(models->at(0).pinned);
+  EXPECT_EQ(models->at(0).isolation, "rewind");
   EXPECT_EQ(models->at(1).problems.at(0), "is truncated");
 }
 
