@@ -22,6 +22,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "config/locations.h"
+#include "config/machine.h"
 #include "config/node_config.h"
 #include "execution/deadline_execution.h"
 #include "execution/logging_execution.h"
@@ -66,20 +67,12 @@ inference::ExecutionLimits LimitsOf(const NodeConfig& config) {
   return limits;
 }
 
-// One for each core, but no more than memory has room for when all use what they may.
 std::uint32_t SlotsOf(const NodeConfig& config) {
-  if (config.execution_slots > 0) return config.execution_slots;
-  const std::uint64_t memory_mb = static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
-                                      static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) >>
-                                  20;
-  const std::uint64_t room = memory_mb / std::max(1u, config.memory_mb_max);
-  return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(std::thread::hardware_concurrency(),
-                                                              1, std::max<std::uint64_t>(room, 1)));
+  return config::SlotsFor(config::ThisMachine(), config.execution_slots, config.memory_mb_max);
 }
 
 std::uint32_t ThreadsOf(const NodeConfig& config) {
-  if (config.threads_per_request > 0) return config.threads_per_request;
-  return std::max(1u, std::thread::hardware_concurrency() / SlotsOf(config));
+  return config::ThreadsFor(config::ThisMachine(), config.threads_per_request, SlotsOf(config));
 }
 
 executors::ReadyScriptRunner::Options ReadyOptionsOf(const NodeConfig& config,
