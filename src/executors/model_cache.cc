@@ -439,8 +439,8 @@ void ModelCache::KeepToBudget(Pool& spared) {
 void ModelCache::Sweep() {
   const base::SteadyTime now = clock_.SteadyNow();
   for (auto& [key, pool] : pools_) {
-    const bool stale = !options_.pinned.contains(pool.recipe.model) &&
-                       now - pool.last_asked >= options_.time_to_live;
+    const bool pinned = options_.pinned.contains(pool.recipe.model);
+    const bool stale = !pinned && now - pool.last_asked >= options_.time_to_live;
     const std::uint32_t wanted = stale ? 0 : Wanted(pool);
     std::uint32_t kept = 0;
     for (auto at = pool.ready.begin(); at != pool.ready.end();) {
@@ -453,7 +453,7 @@ void ModelCache::Sweep() {
       at = next;
     }
     // After failures, too, when their pause is over.
-    if (!stale && !pool.squeezed) Want(pool);
+    if (!stale && (!pool.squeezed || (pinned && pool.ready.empty()))) Want(pool);
   }
 }
 
