@@ -107,23 +107,30 @@ absl::StatusOr<Recipe> ReadyScriptRunner::MakeRecipe(const models::Model& model,
                          framework = FrameworkFor(executor, model)](Preparation preparation,
                                                                     std::stop_token stop) mutable
                 -> absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> {
-                  auto started = zygotes_.Get(framework);
-                  // One that has just died is back sooner than a cold start is done.
-                  for (int i = 0; i < kZygoteTries && absl::IsUnavailable(started.status()); ++i) {
-                    std::this_thread::sleep_for(kZygotePause);
-                    started = zygotes_.Get(framework);
-                  }
-                  ASSIGN_OR_RETURN(auto zygote, std::move(started));
                   order.preparation = preparation;
-                  auto made =
-                      StartChild(std::move(zygote), policy, order, model, version, std::move(stop));
-                  if (!made.ok()) RETURN_IF_ERROR(CheckStillThere(model));
-                  const auto* failure = made.ok() ? std::get_if<Failure>(&*made) : nullptr;
-                  if (failure != nullptr && failure->kind == FailureKind::kSandboxUnavailable) {
-                    return absl::UnavailableError(failure->message);  // None of the model's doing.
+                  for (int tries = 1;; ++tries) {
+                    auto zygote = zygotes_.Get(framework);
+                    auto made = zygote.ok() ? MakeOnce(*zygote, policy, order, model, version, stop)
+                                            : zygote.status();
+                    if (!absl::IsUnavailable(made.status()) || tries == kZygoteTries) return made;
+                    std::this_thread::sleep_for(kZygotePause);
+                    // One that has just died is back sooner than a cold start is done.
+                    if (zygote.ok() && (*zygote)->alive()) return made;
                   }
-                  return made;
                 }};
+}
+
+absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ReadyScriptRunner::MakeOnce(
+    std::shared_ptr<sandbox::Zygote> zygote, const sandbox::SandboxPolicy& policy,
+    const LoadOrder& order, const models::Model& model, const std::string& version,
+    std::stop_token stop) {
+  auto made = StartChild(std::move(zygote), policy, order, model, version, std::move(stop));
+  if (!made.ok()) RETURN_IF_ERROR(CheckStillThere(model));
+  const auto* failure = made.ok() ? std::get_if<Failure>(&*made) : nullptr;
+  if (failure != nullptr && failure->kind == FailureKind::kSandboxUnavailable) {
+    return absl::UnavailableError(failure->message);  // None of the model's doing.
+  }
+  return made;
 }
 
 absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ReadyScriptRunner::StartChild(

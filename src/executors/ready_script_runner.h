@@ -67,6 +67,11 @@ class ReadyScriptRunner final : public ScriptRunner {
   Outcome Ask(std::unique_ptr<ReadyChild> child, const ScriptTask& task, Isolation level,
               const Recipe& recipe, base::SteadyTime began);
 
+  // StartChild; Unavailable when the zygote, or somebody else, took the child away.
+  absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, inference::Failure>> MakeOnce(
+      std::shared_ptr<sandbox::Zygote> zygote, const sandbox::SandboxPolicy& policy,
+      const LoadOrder& order, const models::Model& model, const std::string& version,
+      std::stop_token stop);
   // ZygoteChild::Start, once more without a rewind when that is what cannot be had.
   absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, inference::Failure>> StartChild(
       std::shared_ptr<sandbox::Zygote> zygote, const sandbox::SandboxPolicy& policy,
