@@ -1,5 +1,8 @@
 // Ready sandboxes as the node makes them: launcher, zygote, child.
 
+#include <signal.h>
+#include <unistd.h>
+
 #include <condition_variable>
 #include <filesystem>
 #include <fstream>
@@ -115,6 +118,51 @@ TEST_F(ReadyRunnerTest, ACancelledRequestDoesNotWaitForTheEndOfItsChild) {
   RecordProperty(
       "cancelled_us",
       static_cast<int>(std::chrono::duration_cast<std::chrono::microseconds>(taken).count()));
+}
+
+// Control groups of this process's sandboxes, in all hierarchies.
+std::size_t ControlGroups() {
+  std::size_t count = 0;
+  std::error_code error;
+  std::filesystem::recursive_directory_iterator entry("/sys/fs/cgroup", error);
+  for (; !error && entry != std::filesystem::recursive_directory_iterator();
+       entry.increment(error)) {
+    const std::string ours = base::StrCat("/ncn-", ::getpid(), "-");
+    std::error_code gone;
+    count += entry->is_directory(gone) && entry->path().native().find(ours) != std::string::npos;
+  }
+  return count;
+}
+
+TEST_F(ReadyRunnerTest, WhatDiesWithItsZygoteLeavesNoControlGroup) {
+  const auto model = WriteModel("holds", kHolds);
+  const auto candidates = selector_->Candidates(*model);
+  ASSERT_TRUE(candidates.ok()) << candidates.status();
+  const std::size_t before = ControlGroups();
+  {
+    ReadyScriptRunner runner(*zygotes_, *cold_, sandbox_->mode(), environment_, NCN_EXECUTORS, {},
+                             clock_);
+    const inference::InferenceRequest request{
+        .id = *inference::RequestId::Parse("r"), .model = model->id, .input = {"x", "text/plain"}};
+    int killed = 0;
+    const Outcome outcome = runner.Run({.executor = candidates->front(),
+                                        .model = *model,
+                                        .request = request,
+                                        .deadline = clock_.SteadyNow() + seconds(15),
+                                        .stop = {},
+                                        .on_progress = [&](const inference::Progress&) {
+                                          const auto zygote = zygotes_->Get(Framework::kPlain);
+                                          if (zygote.ok())
+                                            killed +=
+                                                ::kill((*zygote)->pid(), SIGKILL) == 0 ? 1 : 0;
+                                        }});
+    const auto* failure = std::get_if<Failure>(&outcome);
+    ASSERT_NE(failure, nullptr);
+    EXPECT_EQ(failure->kind, FailureKind::kSandboxUnavailable) << failure->message;
+    EXPECT_GE(killed, 3);
+  }
+  zygotes_.reset();
+  EXPECT_EQ(ControlGroups(), before);
 }
 
 }  // namespace
