@@ -21,7 +21,7 @@ constexpr int kZygoteTries = 10;
 constexpr std::chrono::milliseconds kZygotePause(50);
 // The kernel counts the processor time of a child's whole life against its limit.
 constexpr int kCpuShareOfReuse = 10;
-constexpr int kAttemptsMax = 3;  // Of one request, when sandboxes are lost under it.
+constexpr int kAttemptsMax = 6;  // Of one request or load, when sandboxes are lost under it.
 
 }  // namespace
 
@@ -108,14 +108,15 @@ absl::StatusOr<Recipe> ReadyScriptRunner::MakeRecipe(const models::Model& model,
                                                                     std::stop_token stop) mutable
                 -> absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> {
                   order.preparation = preparation;
-                  for (int tries = 1;; ++tries) {
+                  for (int tries = 1, loads = 0;; ++tries) {
                     auto zygote = zygotes_.Get(framework);
                     auto made = zygote.ok() ? MakeOnce(*zygote, policy, order, model, version, stop)
                                             : zygote.status();
                     if (!absl::IsUnavailable(made.status()) || tries == kZygoteTries) return made;
+                    // Another child, and a zygote that has just died, are there sooner than a cold
+                    // start is done.
+                    if (zygote.ok() && ++loads == kAttemptsMax) return made;
                     std::this_thread::sleep_for(kZygotePause);
-                    // One that has just died is back sooner than a cold start is done.
-                    if (zygote.ok() && (*zygote)->alive()) return made;
                   }
                 }};
 }
