@@ -36,7 +36,6 @@ import random
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -45,7 +44,6 @@ from typing import Any
 
 from ready_contenders import (
     BURST,
-    ENVIRONMENT,
     ROOT,
     WORKERS,
     Bubblewrap,
@@ -56,10 +54,9 @@ from ready_contenders import (
     Ours,
     Sample,
     Trouble,
-    image_command,
     quantiles,
-    sha256,
 )
+from ready_data import find_image, make_models
 from ready_report import TABLES, plot, rows_of_targets, say, show
 from ready_whole_way import Network
 
@@ -81,12 +78,8 @@ class Bench:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
-        build = [str(ROOT / "runtime_image" / "build"), "--print-path"]
-        found = subprocess.run(build, capture_output=True, text=True, check=False)
-        if found.returncode != 0:
-            sys.exit(f"Error: there is no runtime image: {found.stderr.strip()}")
-        self._image = Path(found.stdout.strip())
-        self._data = self._make_models()
+        self._image = find_image()
+        self._data = make_models(self._image)
         self._index = json.loads((self._data / "index.json").read_text())
         self.absent: dict[str, str] = {}
         self._http_packages = options.http_packages or self._unpack_http()
@@ -220,28 +213,6 @@ class Bench:
                 times.append(ours.cancel(request, 20 + 10 * turn))
                 ours.settle()
         return {**quantiles(times), "max_ms": round(max(times), 3)}
-
-    def _make_models(self) -> Path:
-        """The models, made once for this image and this recipe."""
-        recipe = (ROOT / "benchmarks" / "ready_models.py").read_bytes()
-        key = sha256(recipe + str(self._image).encode())[:16]
-        folder = ROOT / "build" / "ready_models" / key
-        if folder.is_dir():
-            return folder
-        say("making the models")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix="partial."))
-        command = image_command(
-            self._image, "--tmpfs", "/work", "--bind", str(partial), "/work/out"
-        )
-        command += ["/usr/bin/python3", "-s", "-W", "ignore"]
-        command += ["/app/benchmarks/ready_models.py", "/work/out"]
-        done = subprocess.run(
-            command, env=ENVIRONMENT, capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            sys.exit(f"Error: the models cannot be made:\n{done.stderr[-2000:]}")
-        return partial.rename(folder)
 
     @staticmethod
     def _unpack_http() -> Path | None:
