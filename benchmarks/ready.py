@@ -13,9 +13,10 @@ In one run, on the same inputs, taking turns:
 
 A turn is a burst of requests, one after the other, of which the first finds the
 processor's caches full of the others' data, after a pause ("first"); whatever takes a
-second is asked once. Ratios are those of all of them; the targets beside the worker
-are those of the first, a single request of each in turns. The node keeps as many
-sandboxes ready as a burst has requests (--ready-min of a node).
+second is asked once. Ratios are given of both; targets are judged by the first of each
+burst, a single request of each in turns; only the whole way, whose first request opens
+the connection, by all of it. The node keeps as many sandboxes ready as a burst has
+requests (--ready-min of a node).
 
 None but the last three is a sandbox that holds a stranger's model; bwrap only hides
 files. Every contender computes with one thread. Prints figures as JSON, a table to
@@ -98,7 +99,8 @@ class Bench:
                 "contenders": figures,
                 "same_answers": same_answers(figures),
             }
-            result["ratios"] = ratios(figures)
+            result["ratios"] = ratios(figures, "first_p50_ms")
+            result["ratios_of_bursts"] = ratios(figures, "p50_ms")
             result["refill_cpu_ms"] = refill_cpu_ms(figures)
             result["ready"] = {
                 contender: self._try(contender, contenders[contender].usage)
@@ -183,6 +185,7 @@ class Bench:
             request = self._inputs(name)[0]
             options = ("--others", ",".join(others))
             with contextlib.closing(Ours(models, name, "request", *options)) as ours:
+                ours.settle()  # Every model is ready; what made it so is no request's.
                 ready = ours.usage()
                 before = ours.cpu_ms()
                 times: list[float] = []
@@ -445,8 +448,8 @@ def same_answers(figures: dict[str, Any]) -> bool:
     return len(hashes) == 1
 
 
-def ratios(figures: dict[str, Any]) -> dict[str, float]:
-    """The node beside the worker and beside the plain flow, by the medians."""
+def ratios(figures: dict[str, Any], statistic: str) -> dict[str, float]:
+    """The node beside the worker and beside the plain flow, by this statistic."""
     result = {}
     for level in LEVELS:
         ours = figures.get(f"ours-{level}")
@@ -455,7 +458,7 @@ def ratios(figures: dict[str, Any]) -> dict[str, float]:
         for other, upside_down in (("worker", False), ("plain", True)):
             if other not in figures:
                 continue
-            above, below = ours["p50_ms"], figures[other]["p50_ms"]
+            above, below = ours[statistic], figures[other][statistic]
             name = f"ours-{level}/{other}"
             if upside_down:
                 above, below, name = below, above, f"{other}/ours-{level}"

@@ -40,6 +40,7 @@ using std::chrono::seconds;
 using Milliseconds = std::chrono::duration<double, std::milli>;
 
 constexpr std::size_t kInputBytesMax = 512 << 20;
+constexpr std::chrono::minutes kLoadTimeMax{2};
 
 struct Rig {
   const models::Model& model;
@@ -249,22 +250,21 @@ absl::Status Main(const Options& options) {
     ASSIGN_OR_RETURN(const auto executors, selector.Candidates(*other_model));
     runner.Preload(*other_model, executors.front());
   }
+  // Each model has as many as are to wait, or cannot be loaded.
   const auto all_loaded = [&] {
     const auto entries = runner.Entries();
-    return std::all_of(entries.begin(), entries.end(), [](const executors::CacheEntry& entry) {
-      return entry.ready > 0 && entry.loading == 0;
+    return std::all_of(entries.begin(), entries.end(), [&](const executors::CacheEntry& entry) {
+      return entry.state == executors::CacheState::kQuarantined ||
+             (entry.ready >= ready_min && entry.loading == 0);
     });
   };
   if (*level != executors::Isolation::kCold) {
     runner.Preload(*model, executor);
-    while (!all_loaded()) {
-      if (runner.Entries().front().state == executors::CacheState::kQuarantined) break;
+    const auto patience = std::chrono::steady_clock::now() + kLoadTimeMax;
+    while (!all_loaded() && std::chrono::steady_clock::now() < patience) {
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
-    while (runner.Entries().front().loading > 0 || runner.Entries().front().ready == 0) {
-      if (runner.Entries().front().state == executors::CacheState::kQuarantined) break;
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
+    if (!all_loaded()) return absl::DeadlineExceededError("not every model got ready");
     const executors::CacheEntry entry = runner.Entries().front();
     if (entry.state != executors::CacheState::kReady) return absl::InternalError(entry.reason);
   }
