@@ -68,19 +68,22 @@ Isolation ReadyScriptRunner::LevelOf(const models::Model& model) const {
 absl::StatusOr<std::shared_ptr<const Recipe>> ReadyScriptRunner::RecipeFor(
     const models::Model& model, const Executor& executor) {
   const std::pair key(model.id.value(), executor.name);
-  const KnownRecipe known = recipes_.With([&](auto& recipes) { return recipes[key]; });
   // The very files, not only their content: children are held to what they have mounted.
-  if (known.recipe != nullptr && known.executor_sha256 == executor.sha256 &&
-      known.root == model.root && (known.files == model.files || *known.files == *model.files)) {
-    return known.recipe;
-  }
+  const auto fits = [&](const KnownRecipe& known) {
+    return known.recipe != nullptr && known.executor_sha256 == executor.sha256 &&
+           known.root == model.root && (known.files == model.files || *known.files == *model.files);
+  };
+  const KnownRecipe known = recipes_.With([&](auto& recipes) { return recipes[key]; });
+  if (fits(known)) return known.recipe;
   ASSIGN_OR_RETURN(Recipe recipe,
                    MakeRecipe(model, executor, base::StrCat(model.tree_sha256, " ", ++versions_)));
   auto made = std::make_shared<const Recipe>(std::move(recipe));
-  recipes_.With([&](auto& recipes) {
-    recipes[key] = {made, executor.sha256, model.root, model.files};
+  return recipes_.With([&](auto& recipes) {
+    // Of requests that come together one is first; the others are about the same version.
+    KnownRecipe& latest = recipes[key];
+    if (!fits(latest)) latest = {made, executor.sha256, model.root, model.files};
+    return latest.recipe;
   });
-  return made;
 }
 
 absl::StatusOr<Recipe> ReadyScriptRunner::MakeRecipe(const models::Model& model,

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "base/files.h"
 #include "base/strings.h"
@@ -41,6 +42,20 @@ class Holds(Executor):
 
 if __name__ == "__main__":
     main(Holds)
+)";
+
+constexpr char kAnswers[] = R"(
+from ncn_executor import Executor, Response, main
+
+class Answers(Executor):
+    def load(self, model_path, context):
+        pass
+
+    def run(self, request):
+        return Response(request.data, "text/plain")
+
+if __name__ == "__main__":
+    main(Answers)
 )";
 
 class ReadyRunnerTest : public ::testing::Test {
@@ -118,6 +133,31 @@ TEST_F(ReadyRunnerTest, ACancelledRequestDoesNotWaitForTheEndOfItsChild) {
   RecordProperty(
       "cancelled_us",
       static_cast<int>(std::chrono::duration_cast<std::chrono::microseconds>(taken).count()));
+}
+
+TEST_F(ReadyRunnerTest, RequestsThatComeTogetherAreAboutOneVersion) {
+  const auto model = WriteModel("answers", kAnswers);
+  const auto candidates = selector_->Candidates(*model);
+  ASSERT_TRUE(candidates.ok()) << candidates.status();
+  for (int round = 0; round < 4; ++round) {
+    ReadyScriptRunner runner(*zygotes_, *cold_, sandbox_->mode(), environment_, NCN_EXECUTORS, {},
+                             clock_);
+    std::vector<std::jthread> clients;
+    for (int i = 0; i < 6; ++i) {
+      clients.emplace_back([&] {
+        const inference::InferenceRequest request{.id = *inference::RequestId::Parse("r"),
+                                                  .model = model->id,
+                                                  .input = {"x", "text/plain"}};
+        const Outcome outcome = runner.Run({.executor = candidates->front(),
+                                            .model = *model,
+                                            .request = request,
+                                            .deadline = clock_.SteadyNow() + seconds(60),
+                                            .stop = {}});
+        const auto* failure = std::get_if<Failure>(&outcome);
+        EXPECT_EQ(failure, nullptr) << failure->message;
+      });
+    }
+  }
 }
 
 // Control groups of this process's sandboxes, in all hierarchies.
