@@ -202,7 +202,30 @@ absl::StatusOr<executors::Executor> Choose(const std::vector<executors::Executor
   return absl::NotFoundError(base::StrCat("no executor ", name, " for this model"));
 }
 
+// Waits until each model has as many children as are to wait, or cannot be loaded.
+absl::Status AwaitAll(const executors::ReadyScriptRunner& runner, std::uint32_t ready_min) {
+  const auto all_loaded = [&] {
+    const auto entries = runner.Entries();
+    return std::all_of(entries.begin(), entries.end(), [&](const executors::CacheEntry& entry) {
+      return entry.state == executors::CacheState::kQuarantined ||
+             (entry.ready >= ready_min && entry.loading == 0);
+    });
+  };
+  const auto patience = std::chrono::steady_clock::now() + kLoadTimeMax;
+  while (!all_loaded()) {
+    if (std::chrono::steady_clock::now() > patience) {
+      return absl::DeadlineExceededError("not every model got ready");
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return absl::OkStatus();
+}
+
 using Options = std::map<std::string, std::string>;  // By flag.
+
+std::uint32_t NumberOf(const Options& options, const std::string& flag) {
+  return static_cast<std::uint32_t>(std::stoul(options.at(flag)));
+}
 
 absl::Status Main(const Options& options) {
   if (const char* filter = std::getenv("COMPUTE_NODE_LOG")) {
@@ -233,15 +256,20 @@ absl::Status Main(const Options& options) {
                               .models = {folder},
                               .limits = limits},
                              clock);
-  const auto ready_min = static_cast<std::uint32_t>(std::stoul(options.at("--ready-min")));
+  const std::uint32_t ready_min = NumberOf(options, "--ready-min");
+  const std::uint32_t most = NumberOf(options, "--ready-max");
   const std::uint32_t cores = std::max(1u, std::thread::hardware_concurrency());
-  executors::ReadyScriptRunner runner(zygotes, cold, sandbox->mode(), environment, scripts,
-                                      {.limits = limits,
-                                       .isolation = *level,
-                                       .cache = {.children_min = ready_min,
-                                                 .children_max = ready_min + 4 * cores,
-                                                 .builders = cores}},
-                                      clock);
+  executors::ReadyScriptRunner runner(
+      zygotes, cold, sandbox->mode(), environment, scripts,
+      {.limits = limits,
+       .isolation = *level,
+       .snapshots = options.at("--snapshots") == "yes",
+       .cache = {.children_min = ready_min,
+                 .children_max = most > 0 ? most : ready_min + 4 * cores,
+                 .builders = cores,
+                 .reuse_requests_max = NumberOf(options, "--reuse-requests"),
+                 .reuse_time_max = std::chrono::hours(24)}},
+      clock);
   Rig rig{*model, executor, runner};
   std::istringstream others(options.at("--others"));
   for (std::string other; std::getline(others, other, ',');) {
@@ -250,21 +278,9 @@ absl::Status Main(const Options& options) {
     ASSIGN_OR_RETURN(const auto executors, selector.Candidates(*other_model));
     runner.Preload(*other_model, executors.front());
   }
-  // Each model has as many as are to wait, or cannot be loaded.
-  const auto all_loaded = [&] {
-    const auto entries = runner.Entries();
-    return std::all_of(entries.begin(), entries.end(), [&](const executors::CacheEntry& entry) {
-      return entry.state == executors::CacheState::kQuarantined ||
-             (entry.ready >= ready_min && entry.loading == 0);
-    });
-  };
   if (*level != executors::Isolation::kCold) {
     runner.Preload(*model, executor);
-    const auto patience = std::chrono::steady_clock::now() + kLoadTimeMax;
-    while (!all_loaded() && std::chrono::steady_clock::now() < patience) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-    if (!all_loaded()) return absl::DeadlineExceededError("not every model got ready");
+    RETURN_IF_ERROR(AwaitAll(runner, ready_min));
     const executors::CacheEntry entry = runner.Entries().front();
     if (entry.state != executors::CacheState::kReady) return absl::InternalError(entry.reason);
   }
@@ -276,12 +292,14 @@ absl::Status Main(const Options& options) {
 
 int main(int argc, char** argv) {
   ncn::benchmarks::Options options = {
-      {"--level", "request"}, {"--ready-min", "1"}, {"--executor", ""}, {"--others", ""}};
+      {"--level", "request"}, {"--ready-min", "1"}, {"--executor", ""},           {"--others", ""},
+      {"--snapshots", "yes"}, {"--ready-max", "0"}, {"--reuse-requests", "10000"}};
   for (int i = 1; i + 1 < argc; i += 2) options[argv[i]] = argv[i + 1];
   if (options["--models"].empty() || options["--model"].empty()) {
     std::fprintf(stderr,
                  "Usage: ready_benchmark --models DIR --model NAME [--level LEVEL] "
-                 "[--executor NAME] [--ready-min N] [--others NAME,NAME]\n");
+                 "[--executor NAME] [--ready-min N] [--others NAME,NAME] [--ready-max N] "
+                 "[--reuse-requests N] [--snapshots yes|no]\n");
     return 2;
   }
   const absl::Status status = ncn::benchmarks::Main(options);

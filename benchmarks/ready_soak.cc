@@ -23,6 +23,7 @@
 #include "config/locations.h"
 #include "executors/cold_script_runner.h"
 #include "executors/ready_script_runner.h"
+#include "rewind/self_check.h"
 
 namespace ncn::benchmarks {
 namespace {
@@ -59,6 +60,7 @@ struct Ground {
   executors::RuntimeEnvironment environment;
   std::unique_ptr<models::ModelStore> store;
   inference::ExecutionLimits limits;
+  bool snapshots = false;                        // As a node has them where the kernel can.
   std::vector<std::vector<Question>> questions;  // By model.
 };
 
@@ -214,6 +216,7 @@ absl::StatusOr<nlohmann::json> Run(Ground& ground, executors::ScriptRunner& cold
     return executors::ReadyScriptRunner::Options{
         .limits = ground.limits,
         .isolation = level,
+        .snapshots = ground.snapshots,
         .cache = {.memory_bytes = memory_bytes, .children_max = 4}};
   };
   std::uint64_t memory = budget_mb << 20, of_all = 0;
@@ -249,6 +252,7 @@ absl::StatusOr<bool> Soak(const std::filesystem::path& data, int count, executor
   RETURN_IF_ERROR(base::ConfigureLogging("error"));
   Ground ground;
   ASSIGN_OR_RETURN(ground.sandbox, sandbox::CreateSandbox({.launcher_path = NCN_LAUNCHER}));
+  ground.snapshots = rewind::CheckKernel().ok();
   ASSIGN_OR_RETURN(ground.environment, executors::RuntimeEnvironment::Locate(
                                            NCN_EXECUTORS, config::DefaultRuntimeImage()));
   ground.store = std::make_unique<models::ModelStore>(data / "models");

@@ -8,6 +8,7 @@ else falls on both. Exit status 1: an answer failed or differs.
 """
 
 import argparse
+import collections
 import json
 import os
 import re
@@ -27,6 +28,7 @@ REWOUND = re.compile(
     r"rewound: (\d+) pages written, (\d+) dropped, (\d+) mappings repaired; "
     r"us: stop (\d+), layout (\d+), scan (\d+), write (\d+), rest (\d+)"
 )
+CHILD = re.compile(r"child (\d+) rewound")
 STEPS = ("stop", "layout", "scan", "write", "rest")
 MODELS = ("mlp_onnx", "mlp", "resnet18_onnx", "resnet18", "gpt")
 
@@ -39,14 +41,20 @@ class RewindBench(Bench):
         given = self._index[name][0]
         return measure(self._data / "models", name, given, self._options.runs)
 
+    def soak(self, name: str) -> dict[str, Any]:
+        """The same of very many rewinds of one child."""
+        given = self._index[name][0]
+        return soak(self._data / "models", name, given, self._options.soak)
+
 
 class Worker:
     """One model, ready at one level, that answers line by line."""
 
-    def __init__(self, models: Path, model: str, level: str) -> None:
+    def __init__(self, models: Path, model: str, level: str, *options: str) -> None:
         self._log = tempfile.TemporaryFile("w+")
+        command = [BENCHMARK, "--models", models, "--model", model, "--level", level]
         self._process = subprocess.Popen(
-            [BENCHMARK, "--models", models, "--model", model, "--level", level],
+            [*command, *options],
             env={**os.environ, "COMPUTE_NODE_LOG": "debug"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -63,6 +71,11 @@ class Worker:
         print(*words, file=self._stdin, flush=True)
         answer: dict[str, Any] = json.loads(self._stdout.readline())
         return answer
+
+    def log(self) -> str:
+        """What it has logged so far."""
+        with open(f"/proc/self/fd/{self._log.fileno()}", encoding="utf-8") as log:
+            return log.read()
 
     def end(self) -> str:
         """Ends it; its log."""
@@ -140,19 +153,64 @@ def measure(
     }
 
 
+def memory_kib(pid: int) -> dict[str, int]:
+    """Its own pages, and with its part of shared ones."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+    fields = dict(line.split(":") for line in text.splitlines()[1:])
+    return {name: int(fields[name].split()[0]) for name in ("Pss", "Private_Dirty")}
+
+
+def soak(models: Path, model: str, given: dict[str, str], count: int) -> dict[str, Any]:
+    """So many rewinds of one child: do time, memory or answers drift?"""
+    file, kind = models.parent / "inputs" / given["file"], given["content_type"]
+    options = ("--ready-max", "1", "--reuse-requests", str(2 * count + 2))
+    worker = Worker(models, model, "rewind", *options)
+    answers, failed, taken = set(), 0, []
+    memory = []
+    # Now and then another child is made beside it.
+    for run in range(count + count // 10 + 1):
+        answer = worker.ask("run", file, kind)
+        failed += not answer["ok"]
+        answers.add(answer.get("sha256"))
+        taken.append(answer["ms"])
+        if run % count == count // 10:
+            memory.append(memory_kib(int(CHILD.findall(worker.log())[-1])))
+    log = worker.end()
+    rewinds = CHILD.findall(log)
+    totals = [sum(int(us) for us in row[3:]) / 1000 for row in REWOUND.findall(log)]
+    tenth = count // 10
+    return {
+        "failed": failed,
+        "different_answers": len(answers),
+        "rewinds_of_one_child": max(collections.Counter(rewinds).values()),
+        "answer_ms_p50": [
+            round(statistics.median(part), 3)
+            for part in (taken[tenth : 2 * tenth], taken[-tenth:])
+        ],
+        "reset_ms_p50": [
+            round(statistics.median(part), 3)
+            for part in (totals[tenth : 2 * tenth], totals[-tenth:])
+        ],
+        "memory_kib": memory,
+    }
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--runs", type=int, default=100, help="single requests of each model"
     )
     parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument(
+        "--soak", type=int, default=0, help="instead: so many rewinds of one child"
+    )
     parser.set_defaults(http_packages=ROOT)  # Not asked.
     options = parser.parse_args()
     bench = RewindBench(options)
-    figures = {}
+    figures: dict[str, dict[str, Any]] = {}
     for model in options.models.split(","):
         print("measuring", model, file=sys.stderr)
-        figures[model] = bench.measure(model)
+        figures[model] = bench.soak(model) if options.soak else bench.measure(model)
     print(json.dumps(figures, indent=2))
     wrong = any(f["failed"] or f["different_answers"] != 1 for f in figures.values())
     return 1 if wrong else 0

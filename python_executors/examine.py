@@ -2,7 +2,7 @@
 """Examines a candidate, a model and its executor, and says what is wrong with it.
 
 python3 examine.py --model PATH --script PATH [--input FILE] [--content-type TYPE]
-                   [--accept TYPE] [--seed N] [--output-bytes-max N]
+                   [--accept TYPE] [--seed N] [--output-bytes-max N] [--timeout SECONDS]
 
 Prints one JSON object a line: {"begin": STEP} before each step, and after it
 {"check": STEP, "status": "ok", "failed" or "skipped", "message": TEXT, "took_ms": N}.
@@ -11,11 +11,13 @@ prints goes to the standard error. Exit status: 0 when no step failed, else 1.
 """
 
 import argparse
+import contextlib
 import json
 import os
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ncn_executor import execution
@@ -28,7 +30,6 @@ from ncn_executor.contract import (
     threads_from_environment,
 )
 from ncn_executor.errors import from_exception
-from ncn_executor.manifest import read_manifest
 from ncn_executor.scripts import executor_of_script
 from ncn_executor.threads import use_threads
 
@@ -110,13 +111,11 @@ class Examination:
         if options.input is not None:
             found = Request(options.input.read_bytes(), options.content_type)
             where = "as given"
-        else:
-            folder = options.model.parent
-            manifest = read_manifest(folder)
-            if manifest.warm_up_input:
-                data = (folder / manifest.warm_up_input).read_bytes()
-                found, where = Request(data, manifest.warm_up_type), "of the manifest"
-            elif self._executor is not None:
+        elif self._executor is not None:
+            found = self._executor.named_sample()
+            if found is not None:
+                where = "of the manifest"
+            else:
                 found = self._executor.example()
         if found is None:
             raise Skipped(
@@ -143,7 +142,8 @@ class Examination:
 
     def _ask(self, executor: Executor) -> Response:
         self._context.begin_request()
-        return execution.run_request(executor, self._request, self._context)
+        with _in_time(self._options.timeout):
+            return execution.run_request(executor, self._request, self._context)
 
     def _check_answer(self) -> str:
         data, kind = self._answer.data, self._answer.content_type
@@ -180,6 +180,30 @@ class Examination:
         return "the same bytes after loading again"
 
 
+@contextlib.contextmanager
+def _in_time(seconds: int) -> Iterator[None]:
+    """Refuses a request that takes longer, whether or not it can be interrupted; 0 is
+    as long as it takes."""
+    if seconds == 0:
+        yield
+        return
+    late = TimeoutError(f"a request takes longer than limits.timeout_secs, {seconds} s")
+
+    def interrupt(*_: object) -> None:
+        raise late
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    start = time.monotonic()
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    if time.monotonic() - start > seconds:
+        raise late
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", required=True, type=Path)
@@ -191,6 +215,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--output-bytes-max", default=OUTPUT_BYTES_MAX_DEFAULT, type=int
     )
+    parser.add_argument("--timeout", default=0, type=int, help="seconds of a request")
     options = parser.parse_args(arguments)
     # The candidate may print what it likes, but not here.
     stream = os.dup(1)

@@ -54,17 +54,15 @@ class GenericModelExecutor(Executor):
             )
 
     def example(self) -> Request | None:
-        manifest, specs = self._model.manifest, self._backend.inputs
-        if manifest.warm_up_input:
-            path = self._model.path.parent / manifest.warm_up_input
-            return Request(path.read_bytes(), manifest.warm_up_type)
+        named = self.named_sample()
+        if named is not None:
+            return named
+        specs = self._backend.inputs
         inputs = self._warm_up.made_up_inputs(specs, full=True)
         return self._warm_up.made_up_request(specs, inputs)
 
     def warm_up(self, full: bool) -> bool:
-        request = self.example() if full else None
-        if request is not None:
-            self.run(request)
+        if super().warm_up(full):
             return True
         inputs = self._warm_up.made_up_inputs(self._backend.inputs, full)
         if inputs:

@@ -33,6 +33,7 @@ _MODULES = (
     "ncn_executor.ready_child",
     "ncn_executor.backends",
     "ncn_executor.payload",
+    "ncn_executor.samples",
     "ncn_executor.warm_up",
 )
 _TORCH_MODULES = (

@@ -39,6 +39,7 @@
 #include "node/control.h"
 #include "node/outbox.h"
 #include "node/session.h"
+#include "rewind/self_check.h"
 #include "sandbox/sandbox.h"
 #include "signing/result_signer.h"
 #include "signing/session_proof.h"
@@ -75,8 +76,29 @@ std::uint32_t ThreadsOf(const NodeConfig& config) {
   return config::ThreadsFor(config::ThisMachine(), config.threads_per_request, SlotsOf(config));
 }
 
+// Lets sandboxes be rewound, and made from one another, where this machine can; a new one for each
+// request otherwise.
+void UseSnapshots(executors::ReadyScriptRunner::Options& options, const absl::Status& can) {
+  options.snapshots = can.ok();
+  if (can.ok()) return;
+  const auto instead = [](executors::Isolation& level) {
+    const bool rewound = level == executors::Isolation::kRewind;
+    if (rewound) level = executors::Isolation::kRequest;
+    return rewound;
+  };
+  bool asked = instead(options.isolation);
+  for (auto& [model, level] : options.isolation_of) asked = instead(level) || asked;
+  if (!asked) return;
+  base::Log("executors")
+      .warn(
+          "isolation rewind is not to be had here, each request gets a new sandbox: {}. "
+          "'ncn doctor' tells what to do.",
+          std::string(can.message()));
+}
+
 executors::ReadyScriptRunner::Options ReadyOptionsOf(const NodeConfig& config,
-                                                     const inference::ExecutionLimits& limits) {
+                                                     const inference::ExecutionLimits& limits,
+                                                     const absl::Status& can_rewind) {
   executors::ReadyScriptRunner::Options options{
       .limits = limits,
       .load_time_max = seconds(config.model_load_timeout_seconds),
@@ -95,6 +117,7 @@ executors::ReadyScriptRunner::Options ReadyOptionsOf(const NodeConfig& config,
   for (const auto& [model, level] : config.isolation_of) {
     options.isolation_of[model] = *executors::IsolationFromName(level);
   }
+  UseSnapshots(options, can_rewind);
   return options;
 }
 
@@ -356,6 +379,7 @@ absl::Status Run(const NodeConfig& config) {
   ASSIGN_OR_RETURN(
       const auto sandbox,
       sandbox::CreateSandbox({.mode = *sandbox::SandboxModeFromName(config.sandbox_mode)}));
+  const absl::Status can_rewind = rewind::CheckKernel().status();  // Of a process that is forked.
   ASSIGN_OR_RETURN(const base::UniqueFd state_lock, LockStateFolder(config.state_dir));
 
   Say("Loading wallet from environment...");
@@ -391,8 +415,8 @@ absl::Status Run(const NodeConfig& config) {
                               .limits = limits},
                              clock);
   executors::ReadyScriptRunner runner(zygotes, cold_runner, sandbox->mode(), environment,
-                                      selector.executors_path(), ReadyOptionsOf(config, limits),
-                                      clock);
+                                      selector.executors_path(),
+                                      ReadyOptionsOf(config, limits, can_rewind), clock);
   std::jthread tending;
   if (config.sandbox_mode != "disabled") {
     tending = TendZygotes(zygotes);

@@ -84,20 +84,28 @@ absl::StatusOr<std::shared_ptr<const models::Model>> FindCandidate(const std::st
   return models::ModelStore(path.parent_path()).Find(id);
 }
 
-// The script of the model's folder, or of the node's, as a sandbox sees it.
-absl::StatusOr<std::string> ScriptInside(const TestOptions& options, const models::Model& model,
-                                         const fs::path& executors_path) {
-  const std::string& own = model.manifest.executor_script;
-  if (options.executor.empty() && !own.empty()) {
-    return base::StrCat(executors::kModelInside, "/", own);
+// The node's executors, the native one where the environment can run it.
+absl::StatusOr<executors::ExecutorSelector> MakeSelector(
+    const executors::RuntimeEnvironment& environment, const fs::path& executors_path) {
+  const fs::path native = sandbox::BesideProgram("ncn_native_executor");
+  std::error_code error;
+  const bool has_native = !environment.onnxruntime.empty() && fs::exists(native, error);
+  return executors::ExecutorSelector::Create(executors_path, has_native ? native : fs::path());
+}
+
+// Those that a node would ask about such a request, best first; the one that the options name.
+absl::StatusOr<std::vector<executors::Executor>> Candidates(
+    const TestOptions& options, const models::Model& model,
+    const executors::ExecutorSelector& selector) {
+  if (!options.executor.empty()) {
+    ASSIGN_OR_RETURN(executors::Executor named, selector.Named(options.executor));
+    return std::vector{std::move(named)};
   }
-  const std::string name =
-      options.executor.empty() ? "generic_model_executor.py" : options.executor;
-  if (name.find('/') != std::string::npos || !fs::is_regular_file(executors_path / name)) {
-    return absl::NotFoundError(
-        base::StrCat("there is no executor script ", name, " in ", executors_path.native()));
+  std::string type = options.content_type;
+  if (type.empty()) {
+    type = options.input.empty() ? model.manifest.warm_up_type : MediaTypeOf(options.input);
   }
-  return base::StrCat(executors::kExecutorsInside, "/", name);
+  return selector.Candidates(model, type.empty() ? "application/json" : type, options.accept);
 }
 
 absl::StatusOr<sandbox::SandboxPolicy> MakePolicy(const TestOptions& options,
@@ -108,6 +116,7 @@ absl::StatusOr<sandbox::SandboxPolicy> MakePolicy(const TestOptions& options,
   limits.wall_clock =
       std::chrono::milliseconds(static_cast<std::int64_t>(options.timeout_seconds * 1000));
   limits.memory_bytes = options.memory_mb << 20;
+  // Of its time-out, which is a request's, examine.py takes care.
   if (model.manifest.memory_bytes) {
     limits.memory_bytes = std::min(limits.memory_bytes, *model.manifest.memory_bytes);
   }
@@ -127,7 +136,8 @@ absl::StatusOr<sandbox::SandboxCommand> MakeCommand(const TestOptions& options,
       .argv = {python, "-s", base::StrCat(executors::kExecutorsInside, "/examine.py"), "--model",
                executors::InsidePath(model), "--script", script, "--accept", options.accept,
                "--seed", std::to_string(options.seed), "--output-bytes-max",
-               std::to_string(output_bytes_max)},
+               std::to_string(output_bytes_max), "--timeout",
+               std::to_string(model.manifest.timeout.value_or(std::chrono::seconds(0)).count())},
       .environment = {"PATH=/usr/bin:/bin", "HOME=/work", "TMPDIR=/tmp", "LANG=C.UTF-8",
                       "PYTHONDONTWRITEBYTECODE=1", "UCX_VFS_ENABLE=n", "UCX_LOG_LEVEL=fatal",
                       base::StrCat("PYTHONPATH=", executors::kExecutorsInside),
@@ -186,15 +196,30 @@ absl::StatusOr<Report> Examine(const TestOptions& options, const models::Model& 
       fs::absolute(config::FindBesideProgram(options.executors_path)).lexically_normal();
   ASSIGN_OR_RETURN(const auto environment,
                    executors::RuntimeEnvironment::Locate(executors_path, options.image));
-  ASSIGN_OR_RETURN(const std::string script, ScriptInside(options, model, executors_path));
-  ASSIGN_OR_RETURN(const auto policy, MakePolicy(options, environment, model, executors_path));
-  ASSIGN_OR_RETURN(auto command, MakeCommand(options, environment.python, model, script,
-                                             policy.limits().output_bytes));
-  ASSIGN_OR_RETURN(SandboxOutcome outcome, sandbox.Run(policy, std::move(command)));
+  ASSIGN_OR_RETURN(const auto selector, MakeSelector(environment, executors_path));
   Report report;
   report.checks.push_back({"model", "ok",
                            base::StrCat(models::Description(model.format), ", ", model.size_bytes,
                                         " bytes, SHA-256 ", model.sha256)});
+  const auto candidates = Candidates(options, model, selector);
+  if (!candidates.ok()) {
+    report.checks.push_back({"executor", "failed", std::string(candidates.status().message())});
+    return report;
+  }
+  // Python examines: in place of the native executor the next one, which answers with the same
+  // bytes.
+  const bool native_first = candidates->front().native();
+  const executors::Executor& executor = (*candidates)[native_first ? 1 : 0];
+  report.checks.push_back(
+      {"executor", "ok",
+       base::StrCat(executor.name, native_first
+                                       ? base::StrCat("; a node asks ", candidates->front().name,
+                                                      " first, which is not examined")
+                                       : "")});
+  ASSIGN_OR_RETURN(const auto policy, MakePolicy(options, environment, model, executors_path));
+  ASSIGN_OR_RETURN(auto command, MakeCommand(options, environment.python, model,
+                                             executor.inside_path, policy.limits().output_bytes));
+  ASSIGN_OR_RETURN(SandboxOutcome outcome, sandbox.Run(policy, std::move(command)));
   for (Check& check : ReadChecks(outcome)) report.checks.push_back(std::move(check));
   report.outcome = std::move(outcome);
   return report;
@@ -273,7 +298,7 @@ void AddTestOptions(CLI::App& test, TestOptions& options) {
                   "Media type of the input; by the file's extension when not given");
   test.add_option("--accept", options.accept, "Media type wanted for the answer");
   test.add_option("--executor", options.executor,
-                  "One of the node's executor scripts; else the manifest's, or the generic one");
+                  "One of the node's executor scripts; else the one that a node would choose");
   test.add_option("--seed", options.seed, "Seed of the request")->capture_default_str();
   test.add_option("--timeout", options.timeout_seconds, "Seconds that all of it may take")
       ->check(CLI::Range(0.001, 86400.0))

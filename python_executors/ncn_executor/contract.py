@@ -114,7 +114,13 @@ class Response:
 
 
 class Executor(abc.ABC):
-    """Runs one kind of model. Used by one thread."""
+    """Runs one kind of model. Used by one thread.
+
+    Attributes:
+        loaded_from: the model's file or folder, set before `load` by whoever calls it.
+    """
+
+    loaded_from: Path | None = None
 
     @abc.abstractmethod
     def load(self, model_path: Path, context: Context) -> None:
@@ -129,15 +135,16 @@ class Executor(abc.ABC):
         """Answers one request. May be called many times."""
 
     def example(self) -> Request | None:
-        """A request that the loaded model can answer, for tests of it; None if there
-        is no telling."""
-        return None
+        """A request that the loaded model can answer, for warm-ups and tests of it: by
+        default the one that its manifest names; None if there is no telling one."""
+        return self.named_sample()
 
     def warm_up(self, full: bool) -> bool:
         """Computes on made-up inputs, so that the first request need not be the first.
 
         Called once after `load` in a process that waits for requests, never where a
-        process answers one request; what `run` answers must not depend on it.
+        process answers one request; what `run` answers must not depend on it. By
+        default the request that the manifest names is answered, else the example.
 
         Args:
             full: whether inputs should be as large as requests are expected to be;
@@ -146,7 +153,18 @@ class Executor(abc.ABC):
         Returns:
             Whether anything was computed.
         """
-        return False
+        request = self.named_sample() or (self.example() if full else None)
+        if request is not None:
+            self.run(request)
+        return request is not None
+
+    def named_sample(self) -> Request | None:
+        """The request that the manifest names as [warm_up] input; None without one."""
+        if self.loaded_from is None:
+            return None
+        from ncn_executor.samples import named_sample
+
+        return named_sample(self.loaded_from)
 
 
 def threads_from_environment(environment: Mapping[str, str]) -> int:

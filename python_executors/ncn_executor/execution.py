@@ -19,6 +19,7 @@ _PYTHON_VERSION = platform.python_version()
 def load(executor: Executor, model_path: Path, context: Context) -> None:
     """Loads a model; imports are timed apart."""
     start = time.perf_counter()
+    executor.loaded_from = model_path
     executor.load(model_path, context)
     load_ms = (time.perf_counter() - start) * 1e3
     context.timings_ms["load"] = load_ms - context.timings_ms.get("import", 0.0)

@@ -152,7 +152,8 @@ def _warm_up(executor: Executor, wanted: str, context: Context) -> str:
     try:
         with context.timed("warm_up"):
             return wanted if executor.warm_up(wanted == "full") else "none"
-    except Exception as error:  # The model may take no input like the made-up one.
+    # The model may take no input like the made-up one, and a script may end.
+    except (Exception, SystemExit) as error:
         print(f"the warm-up failed: {first_line(error)}", file=sys.stderr)
         return "none"
 

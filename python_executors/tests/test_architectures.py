@@ -3,8 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import model_files as files
+import numpy as np
 import pytest
 import torch
+from bark_reference import attend, linear, norm
+from conftest import Run, question, tensor
 from ncn_executor.architectures import build_architecture
 from ncn_executor.errors import ErrorCode, ExecutorError
 from ncn_executor.manifest import Manifest
@@ -193,3 +197,103 @@ def test_a_network_of_its_own_lies_in_the_models_folder(tmp_path: Path) -> None:
     for name in ("missing.py", "../evil.py"):
         with pytest.raises(ExecutorError, match="gives no network"):
             build_architecture(Manifest(architecture=name), tmp_path)
+
+
+def gpt_reference(state: dict[str, Any], tokens: list[int], heads: int) -> Any:
+    """GPT-2's logits in plain numpy."""
+    w = {name: weight.numpy() for name, weight in state.items()}
+    x = w["transformer.wte.weight"][tokens]
+    x = x + w["transformer.wpe.weight"][: len(tokens)]
+    for index in range(GPT["layers"]):
+        h = f"transformer.h.{index}"
+        own = norm(x, w, f"{h}.ln_1")
+        x = x + attend(own, w, f"{h}.attn", heads, causal=True)
+        y = linear(norm(x, w, f"{h}.ln_2"), w, f"{h}.mlp.c_fc")
+        y = 0.5 * y * (1 + np.tanh(np.sqrt(2 / np.pi) * (y + 0.044715 * y**3)))
+        x = x + linear(y, w, f"{h}.mlp.c_proj")
+    x = norm(x, w, "transformer.ln_f")
+    return x @ w.get("lm_head.weight", w["transformer.wte.weight"]).T
+
+
+def toml(name: str, **parameters: Any) -> str:
+    """The table of a manifest."""
+    values = {k: str(v).lower() for k, v in parameters.items()}
+    lines = [f'name = "{name}"', *(f"{k} = {v}" for k, v in values.items())]
+    return "\n".join(["[architecture]", *lines, ""])
+
+
+def grown(name: str, **parameters: Any) -> Any:
+    """A network whose weights differ from each other."""
+    torch.manual_seed(4)
+    network = build(name, **parameters).eval()
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.copy_(torch.randn_like(weight) * 0.5)
+    return network
+
+
+@pytest.mark.parametrize("more", [{}, {"tied": False, "bias": False}])
+def test_gpt_answers_a_request_as_a_reference_in_numpy(
+    run: Run, tmp_path: Path, more: dict[str, Any]
+) -> None:
+    state = grown("gpt", **GPT, **more).state_dict()
+    path = files.weights(tmp_path, state, toml("gpt", **GPT, **more))
+    tokens = [3, 1, 4, 1, 5]
+    answer = run(path, question(tensor(tokens, [1, 5], "INT64", "tokens")))
+    found = np.reshape(answer.data, (5, 11))
+    assert np.abs(found - gpt_reference(state, tokens, GPT["heads"])).max() < 1e-4
+    answer = run(path, question(tensor([11], [1, 1], "INT64", "tokens")))
+    assert (answer.code, answer.error["field"]) == (
+        "INVALID_INPUT",
+        "inputs.tokens.data",
+    )
+
+
+def test_encoder_answers_a_request_as_the_network_does(
+    run: Run, tmp_path: Path
+) -> None:
+    parameters = {**GPT, "classes": 4}
+    network = grown("encoder", **parameters)
+    path = files.weights(tmp_path, network.state_dict(), toml("encoder", **parameters))
+    ids = tensor([1, 2, 9, 9], [1, 4], "INT64", "input_ids")
+    mask = tensor([1, 1, 0, 0], [1, 4], "INT64", "attention_mask")
+    for given, arguments in (
+        ([ids], (torch.tensor([[1, 2, 9, 9]]),)),
+        ([mask, ids], (torch.tensor([[1, 2, 9, 9]]), torch.tensor([[1, 1, 0, 0]]))),
+    ):
+        outputs = run(path, question(*given)).json["outputs"]
+        with torch.no_grad():
+            wanted = network(*arguments)
+        assert [output["name"] for output in outputs] == list(wanted)
+        for output in outputs:
+            array = np.reshape(output["data"], output["shape"])
+            assert np.abs(array - wanted[output["name"]].numpy()).max() < 1e-5
+
+
+def test_a_network_of_the_models_own_answers_a_request(
+    run: Run, tmp_path: Path
+) -> None:
+    torch.manual_seed(5)
+    network = torch.nn.Linear(3, 2)
+    parameters = "[architecture]\nsize = 3\n"
+    path = files.weights(tmp_path, network.state_dict(), parameters)
+    (path.parent / "model.py").write_text(OWN)
+    answer = run(path, question(tensor([1, 2, 3], [1, 3])))
+    wanted = network(torch.tensor([[1.0, 2.0, 3.0]])).detach().numpy()
+    assert np.abs(np.array(answer.data) - wanted[0]).max() < 1e-6
+    # Named by the manifest, and with the names of its own inputs.
+    own = OWN.replace(
+        "return ", "from ncn_executor.manifest import TensorSpec\n    m = "
+    )
+    own += '    m.inputs = (TensorSpec("mine", "FP32", (-1, 3)),)\n    return m\n'
+    (path.parent / "model.py").unlink()
+    (path.parent / "net.py").write_text(own)
+    manifest = path.parent / "model.toml"
+    manifest.write_text(parameters.replace("]\n", ']\nname = "net.py"\n'))
+    answer = run(path, question(tensor([1, 2, 3], [1, 3], name="mine")))
+    assert np.abs(np.array(answer.data) - wanted[0]).max() < 1e-6
+    answer = run(path, question(tensor([1, 2], [1, 2], name="mine")))
+    assert (answer.code, answer.error["field"]) == (
+        "INVALID_INPUT",
+        "inputs.mine.shape",
+    )

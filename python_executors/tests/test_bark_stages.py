@@ -14,6 +14,7 @@ import safetensors.numpy
 import torch
 from bark_reference import Reference
 from conftest import Answer, Run, question, tensor
+from ncn_executor import execution
 from ncn_executor.bark import coarse, fine, semantic
 from ncn_executor.bark.checkpoint import load_network
 from ncn_executor.bark.executor import BarkExecutor
@@ -299,10 +300,55 @@ def test_progress_grows_and_warm_up_changes_no_answer(tmp_path: Path) -> None:
         answers.append(executor.run(request).data)
     assert answers[0] == answers[1] == answers[2]
 
-    heard: list[float] = []
+    heard: list[tuple[float, str]] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(executor._pipeline, "_progress", heard.append)
+        patch.setattr(executor._pipeline, "_progress", lambda *word: heard.append(word))
         executor.run(request)
-    assert len(heard) > 10
-    assert heard == sorted(heard)
-    assert 0 < heard[0] < 0.1 and heard[-1] == 1.0
+    fractions = [fraction for fraction, _ in heard]
+    assert len(fractions) > 10
+    assert fractions == sorted(fractions)
+    assert 0 < fractions[0] < 0.1 and fractions[-1] == 1.0
+    # Each with the stage that it is about, in their order.
+    assert list(dict.fromkeys(stage for _, stage in heard)) == [*executor.STAGES]
+
+
+@pytest.mark.parametrize(
+    ("executor", "model", "given"),
+    [
+        (BarkModelExecutor, "", "text"),
+        (SemanticModelExecutor, "semantic.pt", "text"),
+        (CoarseModelExecutor, "coarse.pt", "semantic_tokens"),
+        (FineModelExecutor, "fine.pt", "coarse_tokens"),
+    ],
+)
+def test_each_stage_has_an_example_that_it_can_answer(
+    run: Run, tmp_path: Path, executor: Any, model: str, given: str
+) -> None:
+    folder = models.bark_folder(tmp_path)
+    loaded = executor()
+    execution.load(loaded, folder / model, Context())
+    example = loaded.example()
+    body = json.loads(example.data)
+    assert ("text" if "text" in body else body["inputs"][0]["name"]) == given
+    answer = run(folder / model, example.data, executor, NCN_SEED="1")
+    assert answer.status == 0, answer.report
+    # A manifest may name another.
+    manifest = folder / "model.toml"
+    manifest.write_text("[warm_up]\ninput = 'mine.json'\n" + manifest.read_text())
+    (folder / "mine.json").write_bytes(example.data + b" ")
+    manifest.write_text(
+        manifest.read_text().replace("semantic.pt", model or "semantic.pt")
+    )
+    named = loaded.example()
+    assert named.data == example.data + b" "
+    assert loaded.warm_up(False)
+
+
+def test_without_a_vocabulary_the_example_has_tokens(run: Run, tmp_path: Path) -> None:
+    folder = models.bark_folder(tmp_path)
+    (folder / "vocab.txt").unlink()
+    executor = BarkModelExecutor()
+    executor.load(folder, Context())
+    example = executor.example()
+    assert example is not None and b"text_tokens" in example.data
+    assert run(folder, example.data, BarkModelExecutor, NCN_SEED="1").status == 0

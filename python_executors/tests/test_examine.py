@@ -108,3 +108,32 @@ def test_what_is_wrong_with_an_answer_is_said(
     failed = [line["check"] for line in ended if line["status"] == "failed"]
     assert (failed, status) == ([step] if step else [], 1 if step else 0)
     assert any(word in line["message"] for line in ended)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "time.sleep(60)",
+        # One that hears of nothing.
+        "end = time.monotonic() + 1.2\n"
+        "        while time.monotonic() < end:\n"
+        "            try:\n                time.sleep(0.1)\n"
+        "            except Exception:\n                pass",
+    ],
+)
+def test_a_request_that_takes_longer_than_the_manifest_allows_fails(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], body: str
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import time\nfrom ncn_executor import Executor, Response\n"
+        "class Mine(Executor):\n"
+        "    def load(self, model_path, context):\n        pass\n"
+        f"    def run(self, request):\n        {body}\n"
+        "        return Response(b'x', 'text/plain')\n"
+    )
+    given = ("--input", str(script), "--timeout", "1")
+    status, ended = run(capfd, tmp_path / "m", script, *given)
+    assert status == 1
+    assert ended[-1]["check"] == "run"
+    assert "limits.timeout_secs, 1 s" in ended[-1]["message"]

@@ -1,5 +1,6 @@
 """ONNX models through the file contract."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -7,9 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import model_files as files
+import numpy as np
 import onnx
 import pytest
 from conftest import Run, question, tensor
+from ncn_executor.backends.onnx_weights import refuse_nan
+from ncn_executor.errors import ExecutorError
+from ncn_executor.formats import ModelFile
+from ncn_executor.manifest import Manifest
 
 ROOT = Path(__file__).resolve().parents[1]
 SAFE = "application/x-safetensors"
@@ -112,3 +118,87 @@ def test_onnx_runs_without_torch(tmp_path: Path) -> None:
         cwd=ROOT,
     )
     assert done.stdout.strip() == "False", done.stderr
+
+
+NAN = float("nan")
+DOUBLE, HALF, BRAIN = 11, 10, 16
+
+
+def weighted(tmp_path: Path, weights: Any) -> Path:
+    """Gives what it holds, times the input."""
+    kind, shape = weights.data_type, [*weights.dims]
+    nodes = [
+        onnx.helper.make_node("Cast", ["w"], ["wide"], to=FP32),
+        onnx.helper.make_node("Mul", ["x", "wide"], ["y"]),
+    ]
+    info = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        nodes, "g", [info("x", FP32, [1])], [info("y", FP32, shape)], [weights]
+    )
+    opset = onnx.helper.make_opsetid("", 17)
+    model = onnx.helper.make_model(graph, ir_version=9, opset_imports=[opset])
+    folder = tmp_path / f"m{kind}"
+    folder.mkdir(exist_ok=True)
+    (folder / "m.onnx").write_bytes(model.SerializeToString())
+    return folder / "m.onnx"
+
+
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize("kind", [FP32, DOUBLE, HALF, BRAIN])
+def test_onnx_weights_that_are_no_numbers_are_refused(
+    run: Run, tmp_path: Path, kind: int, raw: bool
+) -> None:
+    sound = onnx.helper.make_tensor("w", kind, [4], [1, float("inf"), -1e4, 0])
+    wrong = onnx.helper.make_tensor("w", kind, [4], [1, NAN, 2, -NAN])
+    if raw:
+        arrays = [np.array([1, float("inf"), -1e4, 0]), np.array([1, NAN, 2, -NAN])]
+        for tensor_, array in zip((sound, wrong), arrays):
+            tensor_.CopyFrom(raw_tensor(kind, array))
+    one = question(tensor([1], [1]))
+    assert run(weighted(tmp_path, sound), one, NCN_ACCEPT=SAFE).status == 0
+    answer = run(weighted(tmp_path, wrong), one)
+    assert (answer.code, answer.error["field"]) == ("INVALID_MODEL", "weights.w")
+    assert answer.error["found"] == "2 NaN of 4"
+
+
+def raw_tensor(kind: int, array: Any) -> Any:
+    """With its elements as bytes."""
+    if kind == BRAIN:
+        data = (array.astype(np.float32).view(np.uint32) >> 16).astype("<u2")
+    else:
+        sizes = {FP32: np.float32, DOUBLE: np.float64, HALF: np.float16}
+        data = array.astype(sizes[kind])
+    return onnx.helper.make_tensor("w", kind, [*array.shape], data.tobytes(), raw=True)
+
+
+def test_onnx_weights_beside_the_model_are_looked_at_too(
+    run: Run, tmp_path: Path
+) -> None:
+    weights = onnx.helper.make_tensor("w", FP32, [3], [0, 0, 0])
+    weights.ClearField("float_data")
+    weights.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in (("location", "w.bin"), ("offset", "4"), ("length", "12")):
+        weights.external_data.add(key=key, value=value)
+    path = weighted(tmp_path, weights)
+    one = question(tensor([1], [1]))
+    for values, status in (([NAN, 1, 2, 3, NAN], 0), ([0, 1, NAN, 3, 4], 1)):
+        data = np.array(values, np.float32).tobytes()
+        (path.parent / "w.bin").write_bytes(data)
+        assert run(path, one).status == status
+    assert run(path, one).error["found"] == "1 NaN of 3"
+
+
+def test_a_lone_constant_that_is_no_number_is_none_of_the_weights(
+    run: Run, tmp_path: Path
+) -> None:
+    path = weighted(tmp_path, onnx.helper.make_tensor("w", FP32, [1], [NAN]))
+    assert run(path, question(tensor([1], [1])), NCN_ACCEPT=SAFE).status == 0
+
+
+def test_what_is_damaged_is_passed_over(tmp_path: Path) -> None:
+    path = weighted(tmp_path, onnx.helper.make_tensor("w", FP32, [2], [1, NAN]))
+    data = path.read_bytes()
+    for size in range(0, len(data), 3):
+        path.write_bytes(data[:size])
+        with contextlib.suppress(ExecutorError):
+            refuse_nan(ModelFile(path, "onnx", Manifest()))

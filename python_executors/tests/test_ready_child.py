@@ -591,3 +591,70 @@ def test_one_without_an_example_is_warmed_up_instead(
     header, body = child.ask({"do": "warm_up"})
     assert (header["warm_up"], body) == ("full", b"")
     assert child.run(b"x")[1] == b"x"
+
+
+def sample_folder(tmp_path: Path) -> Path:
+    """A model's folder whose manifest names a request to warm up with."""
+    folder = files.folder(tmp_path, "m", "[warm_up]\ninput = 'sample.txt'\n")
+    with (folder / "model.toml").open("a") as manifest:
+        manifest.write("content_type = 'Text/Plain; charset=utf-8'\n")
+    (folder / "sample.txt").write_bytes(b"sample")
+    return folder
+
+
+@pytest.mark.parametrize("wanted", ["full", "small"])
+def test_a_script_of_the_models_own_warms_up_on_the_request_of_its_manifest(
+    child: Child, tmp_path: Path, wanted: str
+) -> None:
+    folder = sample_folder(tmp_path)
+    lines = "self.count += 1\nanswer = request.data, request.content_type, self.count"
+    path = executor(folder, f"{lines}\nreturn Response(repr(answer).encode(), '')")
+    assert child.load(folder / "w.pt", path, warm_up=wanted)["warm_up"] == wanted
+    assert eval(child.run(b"x")[1]) == (b"x", "", 2)
+    header, body = child.ask({"do": "warm_up"})
+    assert (header["warm_up"], header["content_type"], body) == (
+        *("none", "text/plain"),
+        b"sample",
+    )
+
+
+@pytest.mark.parametrize("end", ["raise ValueError('no')", "sys.exit(3)"])
+def test_a_script_that_fails_on_that_request_is_ready_all_the_same(
+    child: Child, tmp_path: Path, end: str
+) -> None:
+    folder = sample_folder(tmp_path)
+    lines = f"if request.data == b'sample': {end}\nreturn Response(b'fine', '')"
+    path = executor(folder, lines)
+    assert child.load(folder / "w.pt", path, warm_up="full")["warm_up"] == "none"
+    assert child.run(b"x")[1] == b"fine"
+
+
+def test_a_script_that_knows_files_only_warms_up_on_it_too(
+    child: Child, tmp_path: Path
+) -> None:
+    folder = sample_folder(tmp_path)
+    path = script(folder, PLAIN + "open(sys.argv[0] + '.log', 'ab').write(data)\n")
+    assert child.load(folder, path, warm_up="full")["warm_up"] == "full"
+    assert child.run(b"a")[0]["status"] == "ok"
+    assert path.with_name("script.py.log").read_bytes() == b"samplea"
+
+
+def test_an_example_of_the_scripts_own_is_warmed_up_on_when_there_is_time(
+    child: Child, tmp_path: Path
+) -> None:
+    path = executor(tmp_path, "return Response(request.data, '')")
+    own = "    def example(self):\n        from ncn_executor import Request\n"
+    own += "        return Request(b'mine')\n"
+    path.write_text(path.read_text().replace("    def run(", f"{own}\n    def run("))
+    assert child.load(tmp_path, path, warm_up="full")["warm_up"] == "full"
+    assert child.ask({"do": "warm_up"})[1] == b"mine"
+
+
+def test_a_manifest_of_another_model_names_no_request(
+    child: Child, tmp_path: Path
+) -> None:
+    folder = sample_folder(tmp_path)
+    with (folder / "model.toml").open("a") as manifest:
+        manifest.write("[model]\nfile = 'other.pt'\n")
+    path = executor(folder, "return Response(request.data, '')")
+    assert child.load(folder / "w.pt", path, warm_up="full")["warm_up"] == "none"

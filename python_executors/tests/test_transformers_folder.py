@@ -75,6 +75,18 @@ def test_an_input_that_forward_does_not_know_is_named(run: Run, model: Path) -> 
 
 
 @pytest.mark.usefixtures("library")
+def test_an_input_of_the_manifest_that_forward_does_not_know_is_named(
+    run: Run, model: Path
+) -> None:
+    (model / "model.toml").write_text('[[inputs]]\nname = "pixels"\n')
+    answer = run(model, REQUEST)
+    assert (answer.code, answer.error["field"]) == ("INVALID_MODEL", "inputs.pixels")
+    assert answer.error["found"] == "values, mask"
+    (model / "model.toml").write_text('[[inputs]]\nname = "values"\n')
+    assert run(model, REQUEST).status == 0
+
+
+@pytest.mark.usefixtures("library")
 def test_a_class_that_the_library_lacks_is_unsupported(run: Run, model: Path) -> None:
     config = {"model_type": "doubling", "architectures": ["Tripling"]}
     (model / "config.json").write_text(json.dumps(config))

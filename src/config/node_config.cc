@@ -62,13 +62,13 @@ void AddSpecifiedOptions(CLI::App& app, NodeConfig& config) {
 
 // How requests are kept apart.
 void AddIsolationOptions(CLI::App& app, NodeConfig& config) {
-  app.add_option(
-         "--isolation", config.isolation,
-         "request: a sandbox of its own, made ahead, for each request; rewind: one that is made "
-         "what it was before the last request; tenant: one may serve "
-         "the same client again; cold: a new interpreter for each")
+  app.add_option("--isolation", config.isolation,
+                 "rewind: a sandbox that is made what it was before the last request, where the "
+                 "kernel can; "
+                 "request: one of its own, made ahead, for each request; tenant: one may serve "
+                 "the same client again; cold: a new interpreter for each")
       ->envname("ISOLATION")
-      ->check(CLI::IsMember({"request", "rewind", "tenant", "cold"}))
+      ->check(CLI::IsMember({"rewind", "request", "tenant", "cold"}))
       ->capture_default_str();
   app.add_option_function<std::vector<std::string>>(
          "--isolation-of",
@@ -78,7 +78,7 @@ void AddIsolationOptions(CLI::App& app, NodeConfig& config) {
              const std::string level = word.substr(equals == word.npos ? word.size() : equals + 1);
              if (level != "request" && level != "rewind" && level != "tenant" && level != "cold") {
                throw CLI::ValidationError(
-                   "--isolation-of", "\"" + word + "\" is not MODEL=request|rewind|tenant|cold");
+                   "--isolation-of", "\"" + word + "\" is not MODEL=rewind|request|tenant|cold");
              }
              config.isolation_of[word.substr(0, equals)] = level;
            }

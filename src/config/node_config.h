@@ -38,7 +38,7 @@ struct NodeConfig {
   std::uint32_t execution_slots = 0;  // 0: one per core, as far as memory goes.
   std::uint32_t queue_depth = 64;
   std::uint32_t threads_per_request = 0;            // 0: the cores shared out among the slots.
-  std::string isolation = "request";                // request, rewind, tenant, cold.
+  std::string isolation = "rewind";                 // rewind, request, tenant, cold.
   std::map<std::string, std::string> isolation_of;  // By model.
   std::uint32_t tenant_requests_max = 10'000;       // Of one sandbox; for rewind, too.
   std::uint32_t tenant_seconds_max = 600;

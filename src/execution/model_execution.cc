@@ -1,5 +1,8 @@
 #include "execution/model_execution.h"
 
+#include <algorithm>
+
+#include "absl/strings/str_join.h"
 #include "base/logging.h"
 #include "base/strings.h"
 
@@ -28,6 +31,25 @@ Failure FailureOfStore(const absl::Status& status) {
 }
 
 constexpr std::size_t kUnsupportedMax = 4096;
+
+// Of a request to `model`: its own, or an earlier one that the manifest sets.
+base::SteadyTime DeadlineOf(const models::Model& model, const ExecutionContext& context,
+                            base::SteadyTime now) {
+  const auto& timeout = model.manifest.timeout;
+  return timeout ? std::min(context.deadline, now + *timeout) : context.deadline;
+}
+
+// Says beside why the last candidate failed why those before it did not answer. That the native
+// executor left a request to the generic one explains nothing of what that one found wrong with it.
+Failure WithReasons(Failure failure, const executors::Executor& first,
+                    const std::vector<std::string>& notes) {
+  if (notes.empty() || (first.native() && failure.kind != FailureKind::kModelUnsupported)) {
+    return failure;
+  }
+  failure.detail += base::StrCat(failure.detail.empty() ? "" : "; ",
+                                 "tried before: ", absl::StrJoin(notes, "; "));
+  return failure;
+}
 
 }  // namespace
 
@@ -63,6 +85,7 @@ inference::InferenceResponse ModelExecution::Attempt(const inference::InferenceR
         request, {FailureKind::kModelUnsupported, std::string(candidates.status().message()),
                   "Check --python-executor-path and the model's manifest."});
   }
+  const base::SteadyTime deadline = DeadlineOf(**model, context, start);
   std::vector<std::string> notes;
   for (std::size_t i = 0;; ++i) {
     const executors::Executor& executor = (*candidates)[i];
@@ -79,7 +102,7 @@ inference::InferenceResponse ModelExecution::Attempt(const inference::InferenceR
     executors::Outcome outcome = runner_.Run({.executor = executor,
                                               .model = **model,
                                               .request = request,
-                                              .deadline = context.deadline,
+                                              .deadline = deadline,
                                               .stop = context.stop,
                                               .on_progress = context.on_progress});
     if (auto* result = std::get_if<InferenceResult>(&outcome)) {
@@ -89,7 +112,7 @@ inference::InferenceResponse ModelExecution::Attempt(const inference::InferenceR
     }
     Failure& failure = std::get<Failure>(outcome);
     if (failure.kind != FailureKind::kModelUnsupported || last) {
-      return FailedResponse(request, std::move(failure));
+      return FailedResponse(request, WithReasons(std::move(failure), candidates->front(), notes));
     }
     if (!falls_back) {
       failure.cure = base::StrCat("Start the node with --enable-execution-fallback, so that ",

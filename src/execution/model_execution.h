@@ -15,8 +15,9 @@ namespace ncn::execution {
 // The innermost execution: finds the model, chooses its executor and runs it. With `fallback`, an
 // executor that cannot run the model at all is followed by the next candidate, in the same sandbox
 // mode and within the same deadline; never after a wrong answer, a limit or a violation. It is not
-// asked again until the model or the executor changes. A model that changes under a request is
-// looked up and run once more. Thread-safe.
+// asked again until the model or the executor changes. When all fail, the last one's failure says
+// why the others did. A manifest's time-out holds for all that a look-up leads to. A model that
+// changes under a request is looked up and run once more. Thread-safe.
 class ModelExecution final : public Execution {
  public:
   // All outlive the execution.

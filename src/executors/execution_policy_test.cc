@@ -30,5 +30,23 @@ TEST(ExecutionPolicyTest, TheNativeExecutorGetsATighterPolicyThanScripts) {
   EXPECT_FALSE(native_policy.binds()[1].executable);
 }
 
+TEST(ExecutionPolicyTest, AManifestLowersLimitsAndNeverRaisesThem) {
+  const models::TestFolder folder;
+  const RuntimeEnvironment environment{.root = "/", .venv = {}, .python = "", .digest = ""};
+  const Executor script{.name = "generic_model_executor.py", .inside_path = "", .sha256 = ""};
+  models::Model model{.id = *inference::ModelId::Parse("m")};
+  model.root = folder.Write("m.onnx", "x");
+  model.relative_file = "m.onnx";
+  model.manifest.timeout = std::chrono::seconds(5);
+  model.manifest.memory_bytes = 1 << 20;
+  for (const int factor : {1, 3}) {
+    const inference::ExecutionLimits node{.wall_clock = std::chrono::seconds(3 * factor),
+                                          .memory_bytes = (1ULL << 19) * factor};
+    const auto limits = PolicyFor(environment, folder.path(), script, model, node)->limits();
+    EXPECT_EQ(limits.wall_clock, std::chrono::seconds(std::min(3 * factor, 5)));
+    EXPECT_EQ(limits.memory_bytes, std::min<std::uint64_t>((1ULL << 19) * factor, 1 << 20));
+  }
+}
+
 }  // namespace
 }  // namespace ncn::executors

@@ -159,6 +159,14 @@ absl::StatusOr<std::vector<Executor>> ExecutorSelector::Candidates(const models:
   return executors;
 }
 
+absl::StatusOr<Executor> ExecutorSelector::Named(const std::string& script) const {
+  if (script.find('/') != std::string::npos || !Has(script)) {
+    return absl::NotFoundError(
+        base::StrCat("there is no executor script ", script, " in ", executors_path_.native()));
+  }
+  return Own(script);
+}
+
 bool ExecutorSelector::Has(const std::string& script) const {
   std::error_code error;
   return fs::is_regular_file(executors_path_ / script, error);

@@ -44,6 +44,9 @@ class ExecutorSelector {
       const models::Model& model, std::string_view content_type = "application/json",
       std::string_view accept = "") const;
 
+  // The script of that name in the node's own folder. NotFound when there is none.
+  absl::StatusOr<Executor> Named(const std::string& script) const;
+
   const std::filesystem::path& executors_path() const { return executors_path_; }
 
  private:

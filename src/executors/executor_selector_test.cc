@@ -89,6 +89,15 @@ TEST_F(ExecutorSelectorTest, NamesAScriptThatIsNowhere) {
   EXPECT_NE(status.message().find("gone.py"), std::string::npos);
 }
 
+TEST_F(ExecutorSelectorTest, GivesAScriptOfTheNodesOwnByItsName) {
+  const ExecutorSelector selector = Selector();
+  EXPECT_EQ(selector.Named("generic_model_executor.py")->inside_path,
+            "/executors/generic_model_executor.py");
+  for (const char* name : {"gone.py", "../executors/generic_model_executor.py", ""}) {
+    EXPECT_EQ(selector.Named(name).status().code(), absl::StatusCode::kNotFound) << name;
+  }
+}
+
 TEST_F(ExecutorSelectorTest, HashFollowsTheCode) {
   const std::string before = Selector().Candidates(Model("m"))->front().sha256;
   Write("executors/helper.py", "x = 1");

@@ -124,12 +124,17 @@ std::uint32_t ModelCache::Wanted(const Pool& pool) const {
 }
 
 std::uint64_t ModelCache::MemoryOf(const Pool& pool) {
-  if (pool.ready.empty()) return 0;
-  std::uint64_t sum = pool.shared_bytes;
+  const std::uint64_t common = pool.recipe.shared ? pool.recipe.shared->memory_bytes() : 0;
+  if (pool.ready.empty()) return common;
+  std::uint64_t sum = common + pool.shared_bytes;
   for (const Ready& ready : pool.ready) {
     sum += ready.private_bytes > 0 ? ready.private_bytes : pool.private_bytes;
   }
   return sum;
+}
+
+void ModelCache::DropShared(const Pool& pool) {
+  if (pool.recipe.shared) pool.recipe.shared->Drop();
 }
 
 std::uint32_t ModelCache::UnusedIn(const Pool& pool) {
@@ -157,7 +162,7 @@ double ModelCache::AskedDuringLoad(const Pool& pool) const {
 WarmUp ModelCache::WarmUpFor(const Pool& pool) const {
   // Each of its requests finds what the first call left: one call is never too much to pay. But
   // who waits for the very first child gets one without, for this request alone.
-  if (pool.recipe.rewound) {
+  if (pool.recipe.rewound || (pool.recipe.shared && pool.recipe.shared->wanted())) {
     const bool first = UnusedIn(pool) + pool.busy + pool.loading <= 1;
     return pool.waiting > 0 && first ? WarmUp::kNone : WarmUp::kFull;
   }
@@ -179,6 +184,7 @@ bool ModelCache::Lendable(const Ready& ready) const {
 void ModelCache::DropForgotten(Pool& pool) {
   if (!pool.forgotten || pool.waiting > 0) return;
   pool.to_load = 0;
+  DropShared(pool);
   pool.recipe = {.model = pool.recipe.model, .executor = pool.recipe.executor};
 }
 
@@ -419,7 +425,7 @@ void ModelCache::KeepToBudget(Pool& spared) {
   while (memory() > options_.memory_bytes) {
     Pool* oldest = nullptr;
     for (auto& [key, pool] : pools_) {
-      if (&pool == &spared || pool.ready.empty() || options_.pinned.contains(pool.recipe.model))
+      if (&pool == &spared || MemoryOf(pool) == 0 || options_.pinned.contains(pool.recipe.model))
         continue;
       if (pool.waiting > 0) continue;  // It is about to be taken.
       if (oldest == nullptr || pool.last_asked < oldest->last_asked) oldest = &pool;
@@ -429,6 +435,7 @@ void ModelCache::KeepToBudget(Pool& spared) {
     while (!oldest->ready.empty()) Destroy(*oldest, oldest->ready.begin());
     oldest->to_load = 0;
     oldest->squeezed = true;
+    DropShared(*oldest);
   }
   while (memory() > options_.memory_bytes && spared.ready.size() > 1 && spared.waiting == 0) {
     Destroy(spared, std::prev(spared.ready.end()));
@@ -452,6 +459,7 @@ void ModelCache::Sweep() {
       if (stale || surplus || !Lendable(*at)) Destroy(pool, at);
       at = next;
     }
+    if (stale) DropShared(pool);
     // After failures, too, when their pause is over.
     if (!stale && (!pool.squeezed || (pinned && pool.ready.empty()))) Want(pool);
   }

@@ -50,6 +50,8 @@ struct Recipe {
   std::string version;      // Anything of which a change makes the children that there are stale.
   std::string policy_hash;  // Of the sandbox policy that it is run under.
   bool rewound = false;     // Children that were warmed up serve more than one request.
+  // What its children have in common; null: nothing. The cache lets go of it with the last of them.
+  std::shared_ptr<SharedByChildren> shared;
   // Makes a child; Status and Failure as of ZygoteChild::Start. Called on threads of the cache.
   std::function<absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, inference::Failure>>(
       Preparation, std::stop_token)>
@@ -178,6 +180,7 @@ class ModelCache {
   bool Urgent() const;
   std::uint32_t Wanted(const Pool& pool) const;
   static std::uint64_t MemoryOf(const Pool& pool);
+  static void DropShared(const Pool& pool);
   static std::uint32_t UnusedIn(const Pool& pool);
   std::uint32_t Affordable(const Pool& pool) const;  // At least one, whatever it takes.
   double AskedDuringLoad(const Pool& pool) const;    // Requests, as of late.

@@ -16,6 +16,8 @@ using sandbox::SandboxOutcome;
 namespace {
 
 constexpr std::size_t kDetailBytesMax = 2000;
+// How Python ends when a script imports, before it could report anything, what is not there.
+constexpr std::string_view kMissingModule = "ModuleNotFoundError: No module named ";
 
 struct LimitRow {
   OutcomeKind outcome;
@@ -25,11 +27,13 @@ struct LimitRow {
 
 constexpr LimitRow kLimits[] = {
     {OutcomeKind::kTimedOut, FailureKind::kTimeout,
-     "Allow the request more time, increase EXECUTION_TIMEOUT_SECS, or use a simpler model."},
+     "Allow the request more time, increase EXECUTION_TIMEOUT_SECS (or the model.toml's "
+     "timeout_secs, where that is lower), or use a simpler model."},
     {OutcomeKind::kCpuLimit, FailureKind::kCpuLimit,
      "Send a smaller input, or increase EXECUTION_TIMEOUT_SECS, which the CPU limit follows."},
     {OutcomeKind::kMemoryLimit, FailureKind::kMemoryLimit,
-     "Raise MAX_MEMORY_MB, or send a smaller input."},
+     "Raise MAX_MEMORY_MB (or the model.toml's memory_mb, where that is lower), or send a smaller "
+     "input."},
     {OutcomeKind::kOutputLimit, FailureKind::kOutputTooLarge,
      "Ask for fewer outputs, or raise --max-message-mb on the node."},
     {OutcomeKind::kViolation, FailureKind::kForbiddenSystemCall,
@@ -58,6 +62,10 @@ Failure UnreportedFailure(const SandboxOutcome& outcome) {
         base::StrCat("Landlock: Access denied to ", Printable(*path, 256)),
         "Put the files that the model needs into its own folder; the sandbox gives it no others.",
         LastLine(outcome.stderr_tail)};
+  }
+  if (std::string line = LastLine(outcome.stderr_tail); line.starts_with(kMissingModule)) {
+    return {FailureKind::kModelUnsupported, "the executor misses a package",
+            "Add the package to the runtime image or the virtual environment.", std::move(line)};
   }
   for (const std::string_view words : {"File too large", "No space left on device"}) {
     if (outcome.stderr_tail.find(words) != std::string::npos) {

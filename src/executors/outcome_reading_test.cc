@@ -98,6 +98,16 @@ TEST_F(OutcomeReadingTest, CrashKeepsTheLastLineForTheCallerOnly) {
   EXPECT_EQ(failure.detail, "ValueError: secret payload");
 }
 
+TEST_F(OutcomeReadingTest, AnImportOfWhatIsNotInstalledIsAnExecutorThatCannotRunTheModel) {
+  SandboxOutcome outcome = Exited(1);
+  outcome.stderr_tail = "Traceback\nModuleNotFoundError: No module named 'torchvision'\n";
+  const Failure failure = FailureOf(outcome);
+  EXPECT_EQ(failure.kind, FailureKind::kModelUnsupported);
+  EXPECT_EQ(failure.detail, "ModuleNotFoundError: No module named 'torchvision'");
+  outcome.stderr_tail += "and then something else\n";
+  EXPECT_EQ(FailureOf(outcome).kind, FailureKind::kExecutorCrashed);
+}
+
 TEST_F(OutcomeReadingTest, DeniedPathIsNamedInTheSpecificationsWords) {
   SandboxOutcome outcome = Exited(1);
   outcome.stderr_tail = "PermissionError: [Errno 13] Permission denied: '/some/path'\n";

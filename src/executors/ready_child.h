@@ -60,4 +60,16 @@ class ReadyChild {
   virtual std::vector<std::string> missing() const = 0;
 };
 
+// Memory that the children of one model have in common, beyond what the kernel shares by itself.
+// Thread-safe.
+class SharedByChildren {
+ public:
+  virtual ~SharedByChildren() = default;
+  virtual std::uint64_t memory_bytes() const = 0;
+  // Whether the next child that is warmed up makes it, so that a full first call pays for all.
+  virtual bool wanted() const = 0;
+  // Lets go of it; children that there are keep it for as long as they live.
+  virtual void Drop() = 0;
+};
+
 }  // namespace ncn::executors

@@ -91,21 +91,25 @@ absl::StatusOr<Recipe> ReadyScriptRunner::MakeRecipe(const models::Model& model,
                                                      std::string version) {
   ASSIGN_OR_RETURN(sandbox::SandboxPolicy policy,
                    PolicyFor(environment_, executors_path_, executor, model, options_.limits));
-  LoadOrder order{.script = executor.inside_path,
-                  .model = InsidePath(model),
-                  .threads = options_.threads,
-                  // A child that is rewound forgets how many it has served, and goes on after each.
-                  .requests_max = LevelOf(model) == Isolation::kTenant
-                                      ? options_.cache.reuse_requests_max
-                                  : LevelOf(model) == Isolation::kRewind ? 2
-                                                                         : 1,
-                  .output_bytes_max = policy.limits().output_bytes,
-                  .rewindable = LevelOf(model) == Isolation::kRewind};
+  const Isolation level = LevelOf(model);
+  const auto shared = options_.snapshots ? std::make_shared<ChildTemplate>() : nullptr;
+  // One that is rewound forgets how many it has served, and goes on after each; so does one that
+  // others are made from.
+  const std::uint32_t again = shared != nullptr || level == Isolation::kRewind ? 2 : 1;
+  LoadOrder order{
+      .script = executor.inside_path,
+      .model = InsidePath(model),
+      .threads = options_.threads,
+      .requests_max = level == Isolation::kTenant ? options_.cache.reuse_requests_max : again,
+      .output_bytes_max = policy.limits().output_bytes,
+      .rewindable = level == Isolation::kRewind,
+      .shared = shared};
   return Recipe{.model = model.id.value(),
                 .executor = executor.name,
                 .version = version,
                 .policy_hash = policy.Hash(),
                 .rewound = order.rewindable,
+                .shared = shared,
                 .make = [this, policy = std::move(policy), order = std::move(order), model, version,
                          framework = FrameworkFor(executor, model)](Preparation preparation,
                                                                     std::stop_token stop) mutable
@@ -145,7 +149,8 @@ absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ReadyScriptRu
                               clock_.SteadyNow() + options_.load_time_max, stop);
   };
   // What a first call leaves would be done and undone with each request.
-  const bool warm = order.preparation.warm_up != WarmUp::kNone;
+  const bool warm = order.preparation.warm_up != WarmUp::kNone ||
+                    (order.shared != nullptr && order.shared->For(*zygote) != nullptr);
   order.rewindable = order.rewindable && warm && cannot_rewind_.With([&](const auto& reasons) {
     return !reasons.contains(version);
   });

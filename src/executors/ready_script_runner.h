@@ -32,6 +32,9 @@ class ReadyScriptRunner final : public ScriptRunner {
     std::uint32_t threads = 1;  // That one request may compute with.
     Isolation isolation = Isolation::kRequest;
     std::map<std::string, Isolation> isolation_of;  // Of single models, in place of that.
+    // Whether processes can be rewound here (rewind::CheckKernel): children are then made from the
+    // snapshot of one that has loaded the model.
+    bool snapshots = false;
     ModelCache::Options cache;
   };
   // All but the options outlive the runner. `cold` runs what is not to be, or cannot be, run here.

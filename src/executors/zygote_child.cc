@@ -31,6 +31,10 @@ constexpr char kLoadCure[] =
 // Executors say how far they are four times a second at most, for a day at most.
 constexpr std::chrono::milliseconds kProgressInterval(200);
 constexpr int kProgressMax = 4 * 86400;
+// No two requests write the very same pages; a second one is worth so much.
+constexpr std::chrono::milliseconds kLearningTime(500);
+constexpr char kMadeUpRequest[] = "3f2504e0-4f89-11d3-9a0c-0305e82c3301";
+constexpr char kOtherMadeUpRequest[] = "00000000-0000-4000-8000-000000000000";
 
 std::string_view Name(WarmUp warm_up) {
   switch (warm_up) {
@@ -93,12 +97,46 @@ absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ZygoteChild::
     std::shared_ptr<sandbox::Zygote> zygote, const sandbox::SandboxPolicy& policy,
     const LoadOrder& order, const models::Model& model, base::SteadyTime deadline,
     std::stop_token stop) {
+  if (auto snapshot = order.shared ? order.shared->For(*zygote) : nullptr) {
+    ASSIGN_OR_RETURN(auto child, Begin(zygote, policy, order, model, /*traced=*/true,
+                                       /*watched=*/order.rewindable));
+    const absl::Status become = child->Become(order, std::move(snapshot));
+    if (become.ok()) return child;
+    if (absl::IsAborted(become) || absl::IsUnavailable(become)) return become;
+    base::Log("executors")
+        .info("each sandbox of {} loads it: {}", order.model, base::ToStd(become.message()));
+    order.shared->Refuse();
+  }
+  // What a first call leaves behind is what the others begin with.
+  const bool to_share =
+      order.shared && !order.shared->refused() && order.preparation.warm_up == WarmUp::kFull;
+  const bool traced = order.rewindable || to_share;
+  ASSIGN_OR_RETURN(auto child, Begin(zygote, policy, order, model, traced, traced));
+  ASSIGN_OR_RETURN(auto failure, child->Load(order, deadline, stop));
+  if (failure) return *std::move(failure);
+  if (traced) {
+    const absl::Status taken = child->TakeSnapshot(order, deadline, stop);
+    if (!taken.ok() && to_share && !absl::IsUnavailable(taken)) order.shared->Refuse();
+    if (!taken.ok() && order.rewindable) return taken;
+    if (!taken.ok()) {
+      // Half a snapshot is in it.
+      LoadOrder alone = order;
+      alone.shared = nullptr;
+      return Start(std::move(zygote), policy, alone, model, deadline, std::move(stop));
+    }
+  }
+  return child;
+}
+
+absl::StatusOr<std::unique_ptr<ZygoteChild>> ZygoteChild::Begin(
+    std::shared_ptr<sandbox::Zygote> zygote, const sandbox::SandboxPolicy& policy,
+    const LoadOrder& order, const models::Model& model, bool traced, bool watched) {
   ASSIGN_OR_RETURN(Conversation::Ends ends, Conversation::MakeEnds());
   sandbox::SandboxCommand command;
   command.argv = {order.script};
   command.stdin_fd = ends.theirs.get();
   command.lifetime = kLifetimeMax;
-  if (order.rewindable) {
+  if (watched) {
     ASSIGN_OR_RETURN(command.watch_filter, WatchFilter());
   }
   ASSIGN_OR_RETURN(auto process, zygote->children().Start(policy, std::move(command)));
@@ -106,7 +144,7 @@ absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ZygoteChild::
   RETURN_IF_ERROR(process->Verify());
   ASSIGN_OR_RETURN(models::MountedModel mounted, MountedIn(*process, model));
   std::unique_ptr<rewind::Rewinder> rewinder;
-  if (order.rewindable) {
+  if (traced) {
     ASSIGN_OR_RETURN(rewinder, rewind::Rewinder::Attach(process->pid()));
   }
   RETURN_IF_ERROR(process->Release());
@@ -114,42 +152,84 @@ absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ZygoteChild::
                                                      std::move(mounted), std::move(ends.ours),
                                                      order.output_bytes_max));
   child->rewinder_ = std::move(rewinder);
+  return child;
+}
+
+absl::Status ZygoteChild::Become(const LoadOrder& order,
+                                 std::shared_ptr<rewind::Snapshot> snapshot) {
+  ASSIGN_OR_RETURN(const rewind::RewindReport report,
+                   rewinder_->Become(std::move(snapshot), conversation_.socket()));
+  RETURN_IF_ERROR(model_.CheckVerified());
+  rewindable_ = order.rewindable;
+  same_random_numbers_ = true;
+  if (!rewindable_) {
+    RETURN_IF_ERROR(rewinder_->Detach());
+    rewinder_.reset();
+  }
+  BecomeReady();
+  LogReport("made from another", report);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::optional<Failure>> ZygoteChild::Load(const LoadOrder& order,
+                                                         base::SteadyTime deadline,
+                                                         const std::stop_token& stop) {
   const json header = {{"do", "load"},
                        {"script", order.script},
                        {"model", order.model},
                        {"threads", order.threads},
                        {"requests_max", order.requests_max},
                        {"check_weights", order.preparation.check_weights},
-                       {"rewound", order.rewindable},
+                       {"rewound", rewinder_ != nullptr},
                        {"warm_up", Name(order.preparation.warm_up)}};
   // What nobody waits for yet leaves the processors to those that answer.
   const bool background = order.preparation.background;
-  if (background) child->process_->SetBackground(true);
+  if (background) process_->SetBackground(true);
   auto exchanged =
-      child->Exchange(header.dump(), "", std::chrono::steady_clock::now(), deadline, stop, {});
+      Exchange(header.dump(), "", std::chrono::steady_clock::now(), deadline, stop, {});
   // Everything that it has read was verified then, and nothing of a request is in it yet. A model
   // that was taken away meanwhile is not to blame for what became of its load.
-  if (absl::Status verified = child->model_.CheckVerified(); !verified.ok()) return verified;
+  if (absl::Status verified = model_.CheckVerified(); !verified.ok()) return verified;
   if (auto* failure = std::get_if<Failure>(&exchanged)) {
     if (failure->kind == FailureKind::kTimeout) failure->cure = kLoadCure;
     return std::move(*failure);
   }
   const ExecutorReport& report = std::get<Answered>(exchanged).report;
   if (report.failure) return *report.failure;
-  if (background) child->process_->SetBackground(false);
+  if (background) process_->SetBackground(false);
   for (const inference::StepTime& step : report.steps) {
     base::Log("executors")
-        .debug("child {} of {}: {} took {} ms", child->pid(), order.model, step.step,
+        .debug("child {} of {}: {} took {} ms", pid(), order.model, step.step,
                static_cast<double>(step.duration.count()) / 1000);
   }
   if (!report.ready) return NotReadable(absl::InvalidArgumentError("it does not say \"ready\""));
-  if (order.rewindable) {
-    RETURN_IF_ERROR(child->rewinder_->TakeSnapshot(child->conversation_.socket()));
-    RETURN_IF_ERROR(child->Learn(deadline, stop));
+  BecomeReady();
+  return std::nullopt;
+}
+
+absl::Status ZygoteChild::TakeSnapshot(const LoadOrder& order, base::SteadyTime deadline,
+                                       const std::stop_token& stop) {
+  RETURN_IF_ERROR(rewinder_->TakeSnapshot(conversation_.socket()));
+  RETURN_IF_ERROR(Learn(deadline, stop));
+  rewindable_ = order.rewindable;
+  same_random_numbers_ = true;
+  BecomeReady();
+  if (order.shared == nullptr || order.shared->refused()) return absl::OkStatus();
+  auto snapshot = rewinder_->Share();
+  if (snapshot.ok()) {
+    order.shared->Keep(zygote_, *std::move(snapshot));
+  } else {
+    base::Log("executors")
+        .info("each sandbox of {} loads it: {}", order.model,
+              base::ToStd(snapshot.status().message()));
+    order.shared->Refuse();
   }
-  child->ready_since_ = std::chrono::steady_clock::now();
-  child->cpu_time_ = child->process_->UsageSoFar().cpu;
-  return child;
+  return absl::OkStatus();
+}
+
+void ZygoteChild::BecomeReady() {
+  ready_since_ = std::chrono::steady_clock::now();
+  cpu_time_ = process_->UsageSoFar().cpu;
 }
 
 absl::Status ZygoteChild::Learn(base::SteadyTime deadline, const std::stop_token& stop) {
@@ -161,13 +241,18 @@ absl::Status ZygoteChild::Learn(base::SteadyTime deadline, const std::stop_token
     return std::get<Answered>(std::move(exchanged));
   };
   ASSIGN_OR_RETURN(const Answered example, exchange(R"({"do":"warm_up"})", ""));
-  if (!example.body.empty()) {
-    // What it took to make the request up is not what requests write.
-    RETURN_IF_ERROR(rewinder_->Rewind().status());
-    const inference::Payload input{example.body, example.report.content_type};
-    RETURN_IF_ERROR(exchange(RunOrder(input, "", "", RandomSeed()), input.bytes).status());
+  if (example.body.empty()) return rewinder_->Learn().status();
+  // What it took to make the request up is not what requests write.
+  RETURN_IF_ERROR(rewinder_->Rewind().status());
+  const inference::Payload input{example.body, example.report.content_type};
+  const auto began = std::chrono::steady_clock::now();
+  for (const char* id : {kMadeUpRequest, kOtherMadeUpRequest}) {
+    RETURN_IF_ERROR(
+        exchange(RunOrder(input, input.content_type, id, RandomSeed()), input.bytes).status());
+    RETURN_IF_ERROR(rewinder_->Learn().status());
+    if (std::chrono::steady_clock::now() - began > kLearningTime) break;
   }
-  return rewinder_->Learn().status();
+  return absl::OkStatus();
 }
 
 std::string ZygoteChild::RunOrder(const inference::Payload& input, std::string_view accept,
@@ -181,28 +266,32 @@ std::string ZygoteChild::RunOrder(const inference::Payload& input, std::string_v
 }
 
 absl::Status ZygoteChild::Rewind() {
-  if (rewinder_ == nullptr) return ReadyChild::Rewind();
+  if (!rewindable_) return ReadyChild::Rewind();
   const auto report = rewinder_->Rewind();
   if (!report.ok()) {
     dead_ = true;
     return report.status();
   }
+  LogReport("rewound", *report);
+  return absl::OkStatus();
+}
+
+void ZygoteChild::LogReport(std::string_view what, const rewind::RewindReport& report) const {
   const auto microseconds = [](std::chrono::nanoseconds time) { return time.count() / 1000; };
   base::Log("executors")
       .debug(
-          "child {} rewound: {} pages written, {} dropped, {} mappings repaired; us: stop {}, "
+          "child {} {}: {} pages written, {} dropped, {} mappings repaired; us: stop {}, "
           "layout {}, scan {}, write {}, rest {}",
-          pid(), report->pages_written, report->pages_dropped, report->mappings_repaired,
-          microseconds(report->stop), microseconds(report->layout), microseconds(report->scan),
-          microseconds(report->write), microseconds(report->rest));
-  return absl::OkStatus();
+          pid(), what, report.pages_written, report.pages_dropped, report.mappings_repaired,
+          microseconds(report.stop), microseconds(report.layout), microseconds(report.scan),
+          microseconds(report.write), microseconds(report.rest));
 }
 
 std::variant<ExecutorAnswer, Failure> ZygoteChild::Answer(
     const inference::InferenceRequest& request, base::SteadyTime since, base::SteadyTime deadline,
     std::stop_token stop, const inference::OnProgress& on_progress) {
-  // The generators of one that is rewound stand where they stood before the last request.
-  const auto seed = request.seed || rewinder_ == nullptr ? request.seed : RandomSeed();
+  // Generators of such a child stand where others stand, or stood before the last request.
+  const auto seed = request.seed || !same_random_numbers_ ? request.seed : RandomSeed();
   const std::string header = RunOrder(request.input, request.accept, request.id.value(), seed);
   auto exchanged = Exchange(header, request.input.bytes, since, deadline, stop, on_progress);
   ++answered_;

@@ -2,12 +2,15 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <variant>
 
 #include "base/clock.h"
+#include "executors/child_template.h"
 #include "executors/conversation.h"
 #include "executors/ready_child.h"
 #include "models/mounted_model.h"
@@ -25,14 +28,17 @@ struct LoadOrder {
   Preparation preparation;
   std::uint64_t output_bytes_max = 0;
   bool rewindable = false;  // Watched from its start, so that it can be rewound.
+  // Makes children out of it, or keeps there what others can be made of; null: each loads.
+  std::shared_ptr<ChildTemplate> shared;
 };
 
 // A zygote's child. Destruction waits until it is gone.
 class ZygoteChild final : public ReadyChild {
  public:
-  // Forks a child, verifies it from outside, lets it load and waits until it says that it is ready.
-  // A model that cannot be loaded, a limit or a violation is a Failure; what keeps any child from
-  // being made, a Status: Aborted when what it has loaded is not `model` as it was verified.
+  // Forks a child, verifies it from outside, and makes it ready: from what others of its model
+  // share, or by letting it load. A model that cannot be loaded, a limit or a violation is a
+  // Failure; what keeps any child from being made, a Status: Aborted when what it has loaded is not
+  // `model` as it was verified.
   static absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, inference::Failure>> Start(
       std::shared_ptr<sandbox::Zygote> zygote, const sandbox::SandboxPolicy& policy,
       const LoadOrder& order, const models::Model& model, base::SteadyTime deadline,
@@ -42,7 +48,7 @@ class ZygoteChild final : public ReadyChild {
   std::variant<ExecutorAnswer, inference::Failure> Answer(
       const inference::InferenceRequest& request, base::SteadyTime since, base::SteadyTime deadline,
       std::stop_token stop, const inference::OnProgress& on_progress) override;
-  bool rewindable() const override { return rewinder_ != nullptr; }
+  bool rewindable() const override { return rewindable_; }
   absl::Status Rewind() override;
   void Kill() override;
   bool usable() const override;
@@ -60,9 +66,26 @@ class ZygoteChild final : public ReadyChild {
               std::unique_ptr<sandbox::SandboxedProcess> process, models::MountedModel model,
               base::UniqueFd socket, std::uint64_t output_bytes_max);
 
+  // A child in its sandbox that waits for its first order. With `traced` it has a rewinder; with
+  // `watched` it can be rewound, too.
+  static absl::StatusOr<std::unique_ptr<ZygoteChild>> Begin(std::shared_ptr<sandbox::Zygote> zygote,
+                                                            const sandbox::SandboxPolicy& policy,
+                                                            const LoadOrder& order,
+                                                            const models::Model& model, bool traced,
+                                                            bool watched);
+  // Makes it what another child was when it had loaded the model.
+  absl::Status Become(const LoadOrder& order, std::shared_ptr<rewind::Snapshot> snapshot);
+  // Lets it load. Nothing: it is ready.
+  absl::StatusOr<std::optional<inference::Failure>> Load(const LoadOrder& order,
+                                                         base::SteadyTime deadline,
+                                                         const std::stop_token& stop);
+  absl::Status TakeSnapshot(const LoadOrder& order, base::SteadyTime deadline,
+                            const std::stop_token& stop);
   // Lets it answer once a request that is nobody's, so that a rewind gives the pages that requests
   // write back without a fault.
   absl::Status Learn(base::SteadyTime deadline, const std::stop_token& stop);
+  void BecomeReady();
+  void LogReport(std::string_view what, const rewind::RewindReport& report) const;
   // The header of a frame that asks a request.
   std::string RunOrder(const inference::Payload& input, std::string_view accept,
                        std::string_view request_id, std::optional<std::uint64_t> seed) const;
@@ -88,7 +111,9 @@ class ZygoteChild final : public ReadyChild {
   const std::unique_ptr<sandbox::SandboxedProcess> process_;
   const models::MountedModel model_;
   Conversation conversation_;
-  std::unique_ptr<rewind::Rewinder> rewinder_;  // Null: not rewindable.
+  std::unique_ptr<rewind::Rewinder> rewinder_;  // Null: it is not traced.
+  bool rewindable_ = false;
+  bool same_random_numbers_ = false;  // As its siblings, or as before it was rewound.
   const std::uint64_t output_bytes_max_;
   std::uint32_t answered_ = 0;
   base::SteadyTime ready_since_;

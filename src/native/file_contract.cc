@@ -85,7 +85,7 @@ Result<Response> Respond(const std::string& library, const FileContract& contrac
   }
   ASSIGN_OR_RETURN(const OnnxModel model,
                    OnnxModel::Load(**runtime, contract.model, static_cast<std::uint32_t>(threads),
-                                   measurements));
+                                   /*check_weights=*/true, measurements));
   ASSIGN_OR_RETURN(Response response, model.Run(request, measurements));
   const Timed timed(measurements, "write");
   if (const auto status = WriteByRename(contract.output, response.data); !status.ok()) {

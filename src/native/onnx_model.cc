@@ -8,6 +8,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "native/json_writer.h"
+#include "native/onnx_weights.h"
 #include "native/open_inference.h"
 
 namespace ncn::native {
@@ -77,7 +78,8 @@ std::optional<ExecutorError> CheckManifest(const fs::path& file, const std::stri
   return std::nullopt;
 }
 
-// Zeros or empty texts; nothing when there would be too many.
+// Zeros, ones where numbers are whole, or empty texts; nothing when there would be too many.
+// Division by a whole zero would end the process.
 std::optional<Tensor> MadeUp(const InputSpec& spec) {
   if (!spec.shape) return std::nullopt;
   Tensor tensor{.name = spec.name, .datatype = spec.datatype, .shape = *spec.shape};
@@ -88,7 +90,11 @@ std::optional<Tensor> MadeUp(const InputSpec& spec) {
   if (spec.datatype == Datatype::kBytes) {
     tensor.texts.resize(*count);
   } else {
-    std::memset(tensor.Allocate(*count * size), 0, *count * size);
+    char* const bytes = tensor.Allocate(*count * size);
+    std::memset(bytes, 0, *count * size);
+    const bool whole = Name(spec.datatype).find("INT") != std::string_view::npos;
+    // The least byte of each element comes first.
+    for (std::uint64_t i = 0; whole && i < *count; ++i) bytes[i * size] = 1;
   }
   return tensor;
 }
@@ -106,7 +112,8 @@ std::string MadeUpRequest(const std::vector<Tensor>& inputs) {
 }  // namespace
 
 Result<OnnxModel> OnnxModel::Load(const OnnxRuntime& runtime, const fs::path& file,
-                                  std::uint32_t threads, Measurements& measurements) {
+                                  std::uint32_t threads, bool check_weights,
+                                  Measurements& measurements) {
   const Timed timed(measurements, "load");
   measurements.versions = {{"onnxruntime", runtime.version()}};
   ASSIGN_OR_RETURN(models::Manifest manifest, ReadManifest(file));
@@ -118,8 +125,11 @@ Result<OnnxModel> OnnxModel::Load(const OnnxRuntime& runtime, const fs::path& fi
   }
   ASSIGN_OR_RETURN(OnnxSession session, OnnxSession::Load(runtime, file, threads));
   std::string name = NameOf(manifest, file);
-  OnnxModel model(std::move(session), std::move(manifest), std::move(name));
+  OnnxModel model(std::move(session), std::move(manifest), std::move(name), file.parent_path());
   if (auto error = model.Agree(file)) return *std::move(error);
+  if (check_weights) {
+    if (auto error = RefuseNan(file)) return *std::move(error);
+  }
   return model;
 }
 
@@ -259,20 +269,31 @@ std::vector<Tensor> OnnxModel::MadeUpInputs() const {
   return inputs;
 }
 
-std::string OnnxModel::Example() const {
+OnnxModel::Sample OnnxModel::NamedSample() const {
+  if (manifest_.warm_up_input.empty()) return {};
+  auto data = base::ReadFile(folder_ / manifest_.warm_up_input, kPayloadBytesMax);
+  if (!data.ok()) return {};
+  Sample sample{*std::move(data), MediaType(manifest_.warm_up_type)};
+  const Request request{.data = sample.data, .content_type = sample.content_type};
+  return FormOf(request).ok() ? std::move(sample) : Sample{};
+}
+
+OnnxModel::Sample OnnxModel::Example() const {
+  if (Sample named = NamedSample(); !named.data.empty()) return named;
   const std::vector<Tensor> inputs = MadeUpInputs();
   std::uint64_t elements = 0;
   for (const Tensor& tensor : inputs) {
     elements += CountElements(tensor.shape, kWarmUpBytesMax).value_or(0);
   }
-  return inputs.empty() || elements > kJsonElementsMax ? "" : MadeUpRequest(inputs);
+  if (inputs.empty() || elements > kJsonElementsMax) return {};
+  return {MadeUpRequest(inputs), std::string(kOpenInferenceType)};
 }
 
 Result<bool> OnnxModel::WarmUp(bool full) const {
-  if (const std::string data = full ? Example() : ""; !data.empty()) {
+  if (const Sample sample = full ? Example() : NamedSample(); !sample.data.empty()) {
     Measurements unused;
     ASSIGN_OR_RETURN(const Response response,
-                     Answer({.data = data, .content_type = kExampleType}, unused));
+                     Answer({.data = sample.data, .content_type = sample.content_type}, unused));
     return true;
   }
   const std::vector<Tensor> inputs = MadeUpInputs();

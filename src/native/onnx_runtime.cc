@@ -29,7 +29,9 @@ constexpr unsigned char kSmallestModel[] = {
 QuietStderr::QuietStderr() {
   std::fflush(stderr);
   kept_ = ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
-  const int nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+  // Open for reading, where each word fails: a process that has opened something for writing may
+  // have left something there, and no other is made from it.
+  const int nowhere = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (nowhere < 0) return;
   ::dup2(nowhere, STDERR_FILENO);
   ::close(nowhere);

@@ -26,6 +26,7 @@ struct LoadOrder {
   std::string model;
   std::uint32_t threads = 1;
   std::string warm_up;
+  bool check_weights = true;
 };
 
 std::string TextOf(const json& header, const char* key) {
@@ -40,7 +41,9 @@ absl::StatusOr<LoadOrder> ReadLoadOrder(const FrameStream::Header& frame) {
   if (header.is_object() && TextOf(header, "do") == "load" && frame.body_bytes == 0 &&
       threads != header.end() && threads->is_number_integer()) {
     const auto count = threads->get<std::int64_t>();
-    order = {TextOf(header, "model"), static_cast<std::uint32_t>(count), TextOf(header, "warm_up")};
+    const auto check = header.find("check_weights");
+    order = {TextOf(header, "model"), static_cast<std::uint32_t>(count), TextOf(header, "warm_up"),
+             check == header.end() || *check != false};
     const bool known =
         order.warm_up == "full" || order.warm_up == "small" || order.warm_up == "none";
     if (count >= 1 && count <= kThreadsMax && !order.model.empty() && known) return order;
@@ -84,7 +87,8 @@ Result<OnnxModel> LoadOnHeap(const OnnxRuntime& runtime, const LoadOrder& order,
   const std::uintmax_t file_bytes = std::filesystem::file_size(order.model, error);
   const std::uint64_t needed = error ? 0 : kHeapCopies * file_bytes;
   MakeRoomOnHeap(needed);
-  auto model = OnnxModel::Load(runtime, order.model, order.threads, measurements);
+  auto model =
+      OnnxModel::Load(runtime, order.model, order.threads, order.check_weights, measurements);
   // What is left of a small one's is for the answer.
   if (needed > kHeapTakenBytesMax) TrimHeap();
   return model;
@@ -157,9 +161,9 @@ bool AsksForWarmUp(const std::string& text) {
 // Answers with a request that writes what requests write, or else warms up.
 absl::Status WarmUpAgain(FrameStream& stream, const OnnxModel& model) {
   Measurements measurements;
-  const std::string example = model.Example();
-  if (!example.empty()) {
-    return stream.Write(ReportReady("none", measurements, OnnxModel::kExampleType), example);
+  const OnnxModel::Sample example = model.Example();
+  if (!example.data.empty()) {
+    return stream.Write(ReportReady("none", measurements, example.content_type), example.data);
   }
   const std::string done = WarmUp(model, "full", measurements);
   return stream.Write(ReportReady(done, measurements), "");

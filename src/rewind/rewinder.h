@@ -7,13 +7,13 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "rewind/snapshot.h"
+#include "rewind/restorer.h"
 #include "rewind/supervisor.h"
 
 namespace ncn::rewind {
 
-// Returns one process to the moment at which it became ready, as often as it is asked to. Used by
-// one thread at a time.
+// Returns one process to the moment at which it became ready, as often as it is asked to; or makes
+// it from the snapshot of another one. Used by one thread at a time.
 class Rewinder {
  public:
   // Begins to watch a process that is held before its first instruction; see Supervisor::Attach.
@@ -31,13 +31,24 @@ class Rewinder {
   // names that state.
   absl::StatusOr<RewindReport> Rewind();
 
+  // What further processes can be made from, once it has learned. FailedPrecondition tells why
+  // none can be: what the process did before it was ready is more than memory.
+  absl::StatusOr<std::shared_ptr<Snapshot>> Share() const;
+  // Makes the process, a sibling from the same zygote that waits for its first order in the same
+  // kind of sandbox, what the other one was. After an error it is of no use: end it.
+  absl::StatusOr<RewindReport> Become(std::shared_ptr<Snapshot> snapshot, int conversation);
+  // Gives the process up as it is: it runs on without being watched, and is not rewound.
+  absl::Status Detach();
+
  private:
   explicit Rewinder(std::unique_ptr<Supervisor> supervisor) : supervisor_(std::move(supervisor)) {}
   absl::StatusOr<RewindReport> RewindStopped(bool learn);
+  // Until the process waits for an order.
+  absl::Status WhileWaiting(const std::function<absl::Status(StoppedProcess&)>& work);
 
   const std::unique_ptr<Supervisor> supervisor_;
-  int conversation_ = -1;
-  std::unique_ptr<Snapshot> snapshot_;
+  std::unique_ptr<Restorer> restorer_;
+  bool learned_ = false;
 };
 
 }  // namespace ncn::rewind

@@ -2,8 +2,6 @@
 
 #include <sys/uio.h>
 
-#include <array>
-#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -13,107 +11,114 @@
 #include "absl/status/statusor.h"
 #include "base/unique_fd.h"
 #include "rewind/memory_map.h"
+#include "rewind/process_memory.h"
 #include "rewind/supervisor.h"
 
 namespace ncn::rewind {
 
-// What one rewind did, and where its time went.
-struct RewindReport {
-  std::uint64_t pages_written = 0;  // From the image.
-  std::uint64_t pages_dropped = 0;  // Back to what is behind them.
-  std::uint32_t mappings_repaired = 0;
-  std::chrono::nanoseconds stop{0};  // Until every thread stood still.
-  std::chrono::nanoseconds layout{0};
-  std::chrono::nanoseconds scan{0};
-  std::chrono::nanoseconds write{0};
-  std::chrono::nanoseconds rest{0};  // Registers, signals, descriptors, injected calls.
+// A descriptor of a process, as the kernel describes it.
+struct Descriptor {
+  std::string target;
+  std::string info;  // Position, flags and more, as in /proc/PID/fdinfo.
+  friend bool operator==(const Descriptor&, const Descriptor&) = default;
+};
+absl::StatusOr<std::map<int, Descriptor>> ReadDescriptors(pid_t pid);
+
+// Why a process cannot be rewound: FailedPrecondition.
+absl::Status CannotRewind(std::string_view what);
+
+// A private mapping, or several, that a range of the image has replaced.
+struct ImagedPart {
+  Range range;
+  int protection = 0;
+  std::uint64_t offset = 0;  // In the image.
 };
 
-// The state of a stopped process: its private memory as a sealed file in memory, the image, that
-// replaces that memory in the process, and what of threads and descriptors is not memory.
-class Snapshot {
- public:
-  // FailedPrecondition names what of the process could not be rewound. Aborted: it does not wait
-  // for a request, perhaps not yet.
-  static absl::StatusOr<std::unique_ptr<Snapshot>> Take(StoppedProcess& process, int conversation);
+// What an image or a file is to the main thread's stack: copies of the pages that it had.
+struct StackCopy {
+  Range range;
+  std::vector<Range> pages;
+  std::string bytes;  // Of the pages, one behind the other.
+};
+
+// Within a process, in bytes; as the copying loop of RemoteCalls reads it.
+struct Copy {
+  std::uint64_t to;
+  std::uint64_t from;
+  std::uint64_t bytes;
+};
+
+// What a process was when it became ready: its private memory as a sealed file in memory, the
+// image, and what is not memory beside it. Processes that are returned to it, and those that are
+// made from it, share it; nothing of it is ever on disk. Constant once it has learned.
+struct Snapshot {
+  Snapshot() = default;
   ~Snapshot();
   Snapshot(const Snapshot&) = delete;
   Snapshot& operator=(const Snapshot&) = delete;
 
-  // Puts the state back. With `learn` the pages found written count as part of the snapshot.
-  absl::Status Rewind(StoppedProcess& process, int conversation, Supervisor::Touched touched,
-                      bool learn, RewindReport* report);
+  // Copies a stopped process that waits for a request, and lets the image take the place of its
+  // memory. FailedPrecondition names what of the process could not be rewound. Aborted: it does
+  // not wait for a request, perhaps not yet.
+  static absl::StatusOr<std::shared_ptr<Snapshot>> Take(StoppedProcess& process,
+                                                        const ProcessMemory& memory,
+                                                        int conversation);
 
-  std::uint64_t image_bytes() const { return image_bytes_; }
+  // The part of the image at an address, or null.
+  const ImagedPart* PartAt(std::uint64_t address) const;
+  // What a new layout, of the same memory, means for the places to look at.
+  void FindSpans();
+  // Takes what `own` holds for part of the snapshot: pages that are written back at every rewind
+  // from then on.
+  void Learn(const std::vector<Range>& own);
+  // Memory that it takes, in bytes.
+  std::uint64_t memory_bytes() const;
+
+  base::UniqueFd image;
+  char* image_at = nullptr;  // The image, mapped here for reading.
+  std::uint64_t image_bytes = 0;
+  std::uint64_t loop_offset = 0;  // Behind the memory: a page with the loops of RemoteCalls.
+  std::vector<ImagedPart> parts;  // In ascending order.
+  StackCopy stack;
+  std::vector<Range> forgotten;   // Wiped on fork: random number generators of the C library.
+  std::uint64_t end_of_heap = 0;  // brk(0)
+
+  std::string layout;             // With the image in its places.
+  std::vector<Mapping> mappings;  // The same.
+  std::vector<Range> spans;       // What lies between the kernel's own mappings.
+  std::vector<Range> writable;    // The mappings that may be written, and the hole below the stack.
+  std::uint64_t instruction = 0;  // Of a system call, in the vDSO.
+
+  std::vector<Range> learned;  // Pages that are written back at every rewind.
+  std::vector<iovec> learned_here, learned_there;
+  // The same as copies within the process, from a second view of the image; empty: it has none.
+  std::vector<Copy> copies;
+  std::uint64_t view = 0;  // Where the process has that view,
+  std::uint64_t loop = 0;  // and the loops.
+  std::uint64_t learned_pages = 0;
+
+  std::vector<ThreadState> threads;  // The main thread's first.
+  std::map<int, Descriptor> descriptors;
 
  private:
-  // A private mapping, or several, that a range of the image has replaced.
-  struct Imaged {
-    Range range;
-    int protection = 0;
-    std::uint64_t offset = 0;  // In the image.
-    std::uint64_t end_offset() const { return offset + range.size(); }
-  };
-  // What an image or a file is to the main thread's stack: copies of the pages that it had.
-  struct StackCopy {
-    Range range;
-    std::vector<Range> pages;
-    std::string bytes;  // Of the pages, one behind the other.
-  };
-  struct Descriptor {
-    std::string target;
-    std::string info;  // Position and flags.
-    friend bool operator==(const Descriptor&, const Descriptor&) = default;
-  };
-
-  Snapshot() = default;
+  void LearnStack(std::vector<Range> own);
   absl::Status SaveThreads(const StoppedProcess& process);
-  absl::Status ReplaceMemory(StoppedProcess& process, int conversation);
-  static absl::Status CheckDescriptors(const std::map<int, Descriptor>& descriptors);
-  absl::Status Choose(const std::vector<Mapping>& mappings, const std::vector<std::string>& flags);
-  absl::Status CopyMemory(const std::vector<Mapping>& mappings);
-  absl::Status FindInstruction(const std::vector<Mapping>& mappings);
-  absl::StatusOr<int> SendImage(StoppedProcess& process, int conversation);
-  absl::Status MapImage(StoppedProcess& process, int conversation,
-                        const std::vector<const Imaged*>& which);
-  absl::Status Call(StoppedProcess& process, long call, std::array<std::uint64_t, 6> arguments,
-                    std::uint64_t wanted);
-  absl::Status RepairLayout(StoppedProcess& process, int conversation, RewindReport* report);
-  // The pages that are the process's own: everywhere, or, when no permission can have changed,
-  // where it may write and below its stack.
-  absl::StatusOr<std::vector<Range>> OwnPages(bool everywhere, RewindReport* report) const;
-  bool StackHasGrown(const std::vector<Range>& own) const;
-  void FindSpans();
-  // Takes what `own` holds for part of the snapshot: a larger stack, and pages that are written
-  // back at every rewind from then on.
-  absl::Status AdoptStack(pid_t pid);
-  void Learn(const std::vector<Range>& own);
-  absl::Status RestorePages(StoppedProcess& process, const std::vector<Range>& own,
-                            RewindReport* report);
-  absl::Status WriteStack(const StoppedProcess& process) const;
-  static absl::StatusOr<std::map<int, Descriptor>> ReadDescriptors(pid_t pid);
-  const Imaged* ImagedAt(std::uint64_t address) const;
-
-  base::UniqueFd memory_;   // /proc/PID/mem
-  base::UniqueFd pagemap_;  // /proc/PID/pagemap
-  base::UniqueFd image_;
-  char* image_bytes_at_ = nullptr;  // The image, mapped here for reading.
-  std::uint64_t image_bytes_ = 0;
-  std::string layout_;
-  std::vector<Mapping> mappings_;  // Of layout_, after the image took its places.
-  std::vector<Range> spans_;       // What lies between the kernel's own mappings.
-  std::vector<Range> writable_;    // The mappings that it may write, and the hole below the stack.
-  std::vector<Imaged> imaged_;     // In ascending order.
-  std::vector<Range> forgotten_;   // Wiped on fork: random number generators of the C library.
-  StackCopy stack_;
-  std::vector<Range> learned_;  // Pages that are written back at every rewind.
-  std::vector<iovec> learned_here_, learned_there_;
-  std::uint64_t learned_pages_ = 0;
-  std::uint64_t instruction_ = 0;  // Of a system call, in the vDSO.
-  std::uint64_t break_ = 0;        // brk(0)
-  std::vector<pid_t> threads_;
-  std::vector<ThreadState> states_;  // Of threads_.
-  std::map<int, Descriptor> descriptors_;
+  absl::Status ReplaceMemory(StoppedProcess& process, const ProcessMemory& memory,
+                             int conversation);
+  absl::Status Choose(const ProcessMemory& memory, const std::vector<Mapping>& found,
+                      const std::vector<std::string>& flags);
+  absl::Status CopyMemory(const ProcessMemory& memory, const std::vector<Mapping>& found);
+  static absl::Status CopyPart(const ProcessMemory& memory, const ImagedPart& part,
+                               const Mapping& mapping, char* to);
 };
+
+// Whether a thread that stands still waits for a request at its end of the conversation, of which
+// `conversation` is the other end.
+absl::Status CheckWaits(const ThreadState& state, int conversation);
+// The address of a system call instruction in the kernel's own code page.
+absl::StatusOr<std::uint64_t> FindInstruction(const ProcessMemory& memory,
+                                              const std::vector<Mapping>& mappings);
+// What two ranges share; its size is 0 when they share nothing.
+Range Common(const Range& a, const Range& b);
 
 }  // namespace ncn::rewind

@@ -108,25 +108,53 @@ class Supervisor::Stopped final : public StoppedProcess {
     if (Ptrace(PTRACE_SETREGS, pid(), 0, &registers) != 0) {
       return base::ErrnoStatus(errno, "setting registers");
     }
-    while (true) {
-      int status = 0;
-      if (Ptrace(PTRACE_SINGLESTEP, pid(), 0, 0) != 0 || WaitFor(pid(), &status) != pid()) {
-        return base::ErrnoStatus(errno, "stepping over a system call");
-      }
-      if (!WIFSTOPPED(status)) return absl::UnavailableError("the process ended while stopped");
-      if (EventOf(status) == PTRACE_EVENT_SECCOMP) continue;  // Our own call.
-      if (EventOf(status) != 0 || WSTOPSIG(status) != SIGTRAP) {
-        return absl::FailedPreconditionError("a signal came while the process was stopped");
-      }
-      break;
-    }
+    RETURN_IF_ERROR(RunTo(PTRACE_SINGLESTEP, [] {}));
     if (Ptrace(PTRACE_GETREGS, pid(), 0, &registers) != 0) {
       return base::ErrnoStatus(errno, "reading registers");
     }
     return static_cast<std::int64_t>(registers.rax);
   }
 
+  absl::StatusOr<user_regs_struct> RunToBreakpoint(
+      std::uint64_t instruction, std::uint64_t r14, std::uint64_t r15,
+      const std::function<void()>& meanwhile) override {
+    user_regs_struct registers;
+    if (Ptrace(PTRACE_GETREGS, pid(), 0, &registers) != 0) {
+      return base::ErrnoStatus(errno, "reading registers");
+    }
+    registers.rip = instruction;
+    registers.orig_rax = ~0ULL;  // No call to be restarted.
+    registers.r14 = r14;
+    registers.r15 = r15;
+    if (Ptrace(PTRACE_SETREGS, pid(), 0, &registers) != 0) {
+      return base::ErrnoStatus(errno, "setting registers");
+    }
+    RETURN_IF_ERROR(RunTo(PTRACE_CONT, meanwhile));
+    if (Ptrace(PTRACE_GETREGS, pid(), 0, &registers) != 0) {
+      return base::ErrnoStatus(errno, "reading registers");
+    }
+    return registers;
+  }
+
  private:
+  // Until the trap that this way of going on ends with.
+  absl::Status RunTo(long how, const std::function<void()>& meanwhile) {
+    for (bool first = true;; first = false) {
+      int status = 0;
+      const bool runs = Ptrace(how, pid(), 0, 0) == 0;
+      if (first) meanwhile();
+      if (!runs || WaitFor(pid(), &status) != pid()) {
+        return base::ErrnoStatus(errno, "letting a stopped process make a call");
+      }
+      if (!WIFSTOPPED(status)) return absl::UnavailableError("the process ended while stopped");
+      if (EventOf(status) == PTRACE_EVENT_SECCOMP) continue;  // Our own call.
+      if (EventOf(status) != 0 || WSTOPSIG(status) != SIGTRAP) {
+        return absl::FailedPreconditionError("a signal came while the process was stopped");
+      }
+      return absl::OkStatus();
+    }
+  }
+
   Supervisor& supervisor_;
 };
 
@@ -144,7 +172,9 @@ absl::StatusOr<std::unique_ptr<Supervisor>> Supervisor::Attach(pid_t pid) {
   return supervisor;
 }
 
-Supervisor::~Supervisor() { Send(SIGKILL); }
+Supervisor::~Supervisor() {
+  if (!detached_) Send(SIGKILL);
+}
 
 void Supervisor::Send(int signal) const {
   // A thread that has ended takes no signal for the others.
@@ -182,19 +212,18 @@ void Supervisor::HandleStop(pid_t thread, int status) {
   const int signal = Note(thread, status);
   const bool ours = thread == pid_ && EventOf(status) == 0 && WSTOPSIG(status) == SIGSTOP;
   if (ours) DoWork();
-  Ptrace(PTRACE_CONT, thread, 0, signal);
+  Ptrace(detached_ ? PTRACE_DETACH : PTRACE_CONT, thread, 0, signal);
 }
 
 int Supervisor::Note(pid_t thread, int status) {
   switch (EventOf(status)) {
     case PTRACE_EVENT_SECCOMP: {
-      if (!watching_) return 0;
       user_regs_struct registers;
       const bool read = Ptrace(PTRACE_GETREGS, thread, 0, &registers) == 0;
       const CallEffect effect = read ? EffectOf(registers) : CallEffect::kUnknown;
       if (effect == CallEffect::kDescriptors) descriptors_touched_ = true;
       if (effect == CallEffect::kLayout) layout_touched_ = true;
-      if (effect == CallEffect::kAdvice) {
+      if (effect == CallEffect::kAdvice && watching_) {
         const std::lock_guard lock(mutex_);
         if (advised_.size() < kAdvisedMax) {
           advised_.push_back({registers.rdi, registers.rdi + registers.rsi});
@@ -202,8 +231,10 @@ int Supervisor::Note(pid_t thread, int status) {
           suspicion_ = "advice on very many ranges of memory";
         }
       }
-      if (effect == CallEffect::kUnknown) {
-        Suspect(base::StrCat("system call ", static_cast<std::int64_t>(registers.orig_rax)));
+      // A file that is read otherwise than before is closed when the load is over.
+      if (effect == CallEffect::kUnknown ||
+          (effect == CallEffect::kDescriptorAdvice && watching_)) {
+        Suspect(base::StrCat("system call ", CallName(registers)));
       }
       return 0;
     }
@@ -261,7 +292,7 @@ void Supervisor::DoWork() {
   Stopped stopped(*this);
   absl::Status status = work->function(stopped);
   for (const pid_t thread : threads_) {
-    if (thread != main) Ptrace(PTRACE_CONT, thread, 0, 0);
+    if (thread != main) Ptrace(detached_ ? PTRACE_DETACH : PTRACE_CONT, thread, 0, 0);
   }
   work->done.set_value(std::move(status));
 }
@@ -313,13 +344,31 @@ Supervisor::Touched Supervisor::TakeTouched() {
           std::exchange(advised_, {})};
 }
 
+void Supervisor::Watch() {
+  TakeTouched();
+  const std::lock_guard lock(mutex_);
+  suspicion_before_ = std::exchange(suspicion_, {});
+  watching_ = true;
+}
+
+absl::Status Supervisor::Detach() {
+  return WhileStopped([this](StoppedProcess&) {
+    detached_ = true;
+    return absl::OkStatus();
+  });
+}
+
+std::string Supervisor::SuspicionBefore() const {
+  const std::lock_guard lock(mutex_);
+  return suspicion_before_;
+}
+
 std::string Supervisor::Suspicion() const {
   const std::lock_guard lock(mutex_);
   return suspicion_;
 }
 
 void Supervisor::Suspect(std::string what) {
-  if (!watching_) return;
   const std::lock_guard lock(mutex_);
   if (suspicion_.empty()) suspicion_ = std::move(what);
 }

@@ -41,14 +41,19 @@ class StoppedProcess {
   // Leaves its registers changed. `instruction` is the address of a syscall instruction.
   virtual absl::StatusOr<std::int64_t> Inject(std::uint64_t instruction, long call,
                                               const std::array<std::uint64_t, 6>& arguments) = 0;
+  // Lets the main thread run from `instruction`, with these in its registers r14 and r15, to a
+  // breakpoint instruction; its registers there. Calls `meanwhile` while it runs.
+  virtual absl::StatusOr<user_regs_struct> RunToBreakpoint(
+      std::uint64_t instruction, std::uint64_t r14, std::uint64_t r15,
+      const std::function<void()>& meanwhile) = 0;
 };
 
 // Traces one process from before its first instruction to its end, on a thread of its own. When
 // this thread or the node ends, so does the process. Thread-safe.
 class Supervisor {
  public:
-  // `pid` is a process with one thread that waits to be released, and whose filter is of
-  // CompileWatchFilter(). PermissionDenied where the kernel forbids it.
+  // `pid` is a process with one thread that waits to be released. Only one whose filter is of
+  // CompileWatchFilter() can be rewound. PermissionDenied where the kernel forbids it.
   static absl::StatusOr<std::unique_ptr<Supervisor>> Attach(pid_t pid);
   // Kills the process, and waits until it is gone.
   ~Supervisor();
@@ -57,10 +62,12 @@ class Supervisor {
   // the process has ended, DeadlineExceeded when it cannot be stopped for a second.
   absl::Status WhileStopped(std::function<absl::Status(StoppedProcess&)> work);
 
-  // From now on remembers what the process does that cannot be undone. Within WhileStopped.
-  void Watch() { watching_ = true; }
+  // From now on what the process does counts that cannot be undone. Within WhileStopped.
+  void Watch();
   // The first such thing since Watch, for people; empty: none.
   std::string Suspicion() const;
+  // The same of before Watch, for a process with a filter of CompileWatchFilter().
+  std::string SuspicionBefore() const;
   // What may have changed since Watch, or since this was last asked.
   struct Touched {
     bool descriptors = false;
@@ -68,6 +75,10 @@ class Supervisor {
     std::vector<Range> advised;
   };
   Touched TakeTouched();
+
+  // Lets the process go on untraced; its end is then no longer bound to this one's. For one without
+  // a filter of CompileWatchFilter(), which fails most calls of who is not traced.
+  absl::Status Detach();
 
  private:
   class Stopped;
@@ -94,10 +105,12 @@ class Supervisor {
   const base::UniqueFd main_thread_;  // A pidfd.
   std::vector<pid_t> threads_;        // Of the tracing thread.
   std::atomic<bool> watching_ = false;
+  std::atomic<bool> detached_ = false;
   std::atomic<bool> descriptors_touched_ = false;
   std::atomic<bool> layout_touched_ = false;
   mutable std::mutex mutex_;
   std::string suspicion_;
+  std::string suspicion_before_;  // Of Watch.
   std::vector<Range> advised_;
   std::unique_ptr<Work> work_;  // Waits for the main thread to stop.
   bool ended_ = false;

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <memory>
 
 #include "base/errno_status.h"
@@ -38,6 +39,7 @@ constexpr std::array kUnwatched = {
 // The same on the conversation; elsewhere they move positions and fill pipes.
 constexpr std::array kConversing = {SYS_read,  SYS_readv,  SYS_recvfrom, SYS_recvmsg,
                                     SYS_write, SYS_writev, SYS_sendto};
+
 constexpr std::array kForgetting = {MADV_DONTNEED, MADV_FREE};
 
 // What each call that is stopped at may change, where no argument decides.
@@ -68,7 +70,8 @@ constexpr std::array kDescribing = {SYS_close,   SYS_close_range, SYS_dup,      
                                     SYS_pread64, SYS_preadv,      SYS_getdents64};
 
 CallEffect Opening(std::uint64_t flags) {
-  return (flags & (O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND | __O_TMPFILE)) == O_RDONLY
+  constexpr std::uint64_t kTemporaryFile = __O_TMPFILE & ~O_DIRECTORY;
+  return (flags & (O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND | kTemporaryFile)) == O_RDONLY
              ? CallEffect::kDescriptors
              : CallEffect::kUnknown;
 }
@@ -149,6 +152,8 @@ CallEffect EffectOf(const user_regs_struct& registers) {
   switch (call) {
     case SYS_madvise:
       return CallEffect::kAdvice;
+    case SYS_fadvise64:
+      return CallEffect::kDescriptorAdvice;
     case SYS_open:
       return Opening(registers.rsi);
     case SYS_openat:
@@ -161,6 +166,13 @@ CallEffect EffectOf(const user_regs_struct& registers) {
     default:
       return CallEffect::kUnknown;
   }
+}
+
+std::string CallName(const user_regs_struct& registers) {
+  const auto number = static_cast<int>(registers.orig_rax);
+  const std::unique_ptr<char, decltype([](char* name) { ::free(name); })> name(
+      seccomp_syscall_resolve_num_arch(SCMP_ARCH_X86_64, number));
+  return name ? std::string(name.get()) : std::to_string(number);
 }
 
 }  // namespace ncn::rewind

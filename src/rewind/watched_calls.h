@@ -23,11 +23,15 @@ absl::StatusOr<std::string> CompileWatchFilter();
 // What a call that the filter stopped at may change.
 enum class CallEffect {
   kNothing,
-  kLayout,       // Which memory there is, and what may be done with it.
-  kAdvice,       // How the kernel treats a range of memory: the first two arguments.
-  kDescriptors,  // The table of descriptors, positions, flags: they can be compared.
-  kUnknown,      // What the kernel keeps and does not show.
+  kLayout,  // Which memory there is, and what may be done with it.
+
+  kAdvice,            // How the kernel treats a range of memory: the first two arguments.
+  kDescriptorAdvice,  // How the kernel reads a file ahead: of an open file, and not shown.
+  kDescriptors,       // The table of descriptors, positions, flags: they can be compared.
+  kUnknown,           // What the kernel keeps and does not show.
 };
 CallEffect EffectOf(const user_regs_struct& registers);
+// The name of the call, for people.
+std::string CallName(const user_regs_struct& registers);
 
 }  // namespace ncn::rewind

@@ -89,6 +89,11 @@ def examine(model: Path, *flags: str | Path) -> tuple[int, dict[str, Any]]:
     return result.returncode, json.loads(result.stdout)
 
 
+def executor_of(report: dict[str, Any]) -> str:
+    found = [c["message"] for c in report["checks"] if c["name"] == "executor"]
+    return str(found[0])
+
+
 @pytest.fixture
 def given(tmp_path: Path) -> Path:
     path = tmp_path / "input.txt"
@@ -101,8 +106,9 @@ def test_a_good_candidate_passes(tmp_path: Path, given: Path, script: str) -> No
     write_scripted_model(tmp_path, "good", script)
     status, report = examine(tmp_path / "good", "--input", given)
     assert (status, report["ok"]) == (0, True), report
-    steps = ["model", "load", "warm-up", "input", "run", "answer", "repeat", "fresh"]
+    steps = "model executor load warm-up input run answer repeat fresh".split()
     assert [check["name"] for check in report["checks"]] == steps
+    assert executor_of(report) == "good:executor.py"
     assert report["peak_memory_bytes"] > 1 << 20
     assert any(layer.startswith("landlock") for layer in report["layers"])
 
@@ -118,6 +124,61 @@ def test_a_bad_candidate_is_told_what_is_wrong(
     last = report["checks"][-1]
     assert (last["name"], last["status"]) == (step, "failed"), report
     assert word.lower() in last["message"].lower(), report
+
+
+def test_the_executor_is_the_one_that_a_node_chooses(
+    tmp_path: Path, given: Path
+) -> None:
+    write_scripted_model(tmp_path, "bark", GOOD)
+    # By the model's name before the manifest.
+    status, report = examine(tmp_path / "bark", "--input", given)
+    assert executor_of(report) == "bark_model_executor.py", report
+    assert (status, report["checks"][-1]["name"]) == (1, "load"), report
+    write_scripted_model(tmp_path, "m", GOOD)
+    _, report = examine(tmp_path / "m", "--input", given)
+    assert executor_of(report) == "m:executor.py", report
+    _, report = examine(
+        tmp_path / "m", "--input", given, "--executor", "coarse_model_executor.py"
+    )
+    assert executor_of(report) == "coarse_model_executor.py", report
+    status, report = examine(tmp_path / "m", "--input", given, "--executor", "gone.py")
+    assert (status, report["checks"][-1]["status"]) == (1, "failed"), report
+    assert "gone.py" in executor_of(report)
+
+
+def test_of_an_onnx_model_is_said_that_the_native_executor_is_not_examined(
+    tmp_path: Path,
+) -> None:
+    # y = Relu(x), one element each.
+    (tmp_path / "relu").mkdir()
+    (tmp_path / "relu" / "model.onnx").write_bytes(
+        bytes.fromhex(
+            "080842040a00100d3a330a0c0a0178120179220452656c751201675a0f0a0178120a0a08"
+            "080112040a020801620f0a0179120a0a08080112040a020801"
+        )
+    )
+    status, report = examine(tmp_path / "relu")
+    assert status == 0, report
+    assert executor_of(report) == (
+        "generic_model_executor.py; a node asks ncn_native_executor first, which is "
+        "not examined"
+    )
+    png = tmp_path / "x.png"
+    png.write_bytes(b"x")
+    _, report = examine(tmp_path / "relu", "--input", png)
+    assert executor_of(report) == "generic_model_executor.py"
+
+
+def test_a_request_is_held_to_the_manifests_time_out(
+    tmp_path: Path, given: Path
+) -> None:
+    write_scripted_model(tmp_path, "hangs", BAD["hangs"][0])
+    with (tmp_path / "hangs" / "model.toml").open("a") as manifest:
+        manifest.write("\n[limits]\ntimeout_secs = 1\n")
+    status, report = examine(tmp_path / "hangs", "--input", given)
+    last = report["checks"][-1]
+    assert (status, last["name"]) == (1, "run"), report
+    assert "limits.timeout_secs" in last["message"]
 
 
 def test_a_candidate_without_an_input_asks_for_one(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from conftest import Network, leftovers_settle, with_zygotes_only, write_scripted_model
 
 GOOD = """
@@ -15,6 +16,8 @@ for name in ("--model", "--input", "--output"):
 a = p.parse_args()
 open(a.output, "wb").write(b"echo:" + open(a.input, "rb").read())
 """
+
+HOLDS_400_MIB = GOOD + "held = [bytearray(b'x' * (1 << 20)) for _ in range(400)]\n"
 
 SCRIPTS = {
     "crashes": ("import os\nos.abort()\n", "EXECUTOR_CRASHED"),
@@ -83,6 +86,35 @@ def test_misbehaving_executors_end_in_typed_errors(
     assert result.returncode == 0, result.stderr
     assert answer.read_bytes() == b"echo:hello"
     assert leftovers_settle(before)
+
+
+@pytest.mark.parametrize("level", ["request", "tenant", "rewind", "cold"])
+def test_a_manifest_lowers_the_nodes_limits_at_every_level(
+    start_network: Callable[..., Network], tmp_path: Path, level: str
+) -> None:
+    models = tmp_path / "models"
+    for name, script, limits in (
+        ("quick", SCRIPTS["hangs"][0], "timeout_secs = 1"),
+        ("roomy", HOLDS_400_MIB, "memory_mb = 4096"),
+        ("small", HOLDS_400_MIB, "memory_mb = 300"),
+    ):
+        write_scripted_model(models, name, script)
+        with (models / name / "model.toml").open("a", encoding="utf-8") as manifest:
+            manifest.write(f"\n[limits]\n{limits}\n")
+    network = start_network(
+        models,
+        *("--isolation", level),
+        *("--execution-timeout-secs", "60", "--max-memory-mb", "1024"),
+    )
+    result = network.infer("roomy", b"x")
+    assert result.returncode == 0, result.stderr + network.log()
+    result = network.infer("small", b"x")
+    assert result.returncode != 0
+    assert "MEMORY" in result.stderr, result.stderr + network.log()
+    result = network.infer("quick", b"x")
+    assert result.returncode != 0
+    assert "TIMEOUT" in result.stderr, result.stderr + network.log()
+    assert "Timeout after 60s" not in result.stderr
 
 
 def test_secrets_and_payloads_are_never_logged(

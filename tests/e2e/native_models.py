@@ -45,9 +45,14 @@ class Models:
         (folder / "requests").mkdir()
 
     def add(
-        self, name: str, graph: onnx.GraphProto, manifest: str = "", version: int = 17
+        self,
+        name: str,
+        graph: onnx.GraphProto,
+        manifest: str = "",
+        version: int = 17,
+        files: dict[str, str] | None = None,
     ) -> None:
-        """Writes a model into both folders."""
+        """Writes a model, with files beside it, into both folders."""
         opset = helper.make_opsetid("", version)
         model = helper.make_model(graph, opset_imports=[opset], ir_version=8)
         head = f'[model]\nname = "{name}"\nversion = "3"\n'
@@ -56,6 +61,8 @@ class Models:
             place.mkdir(parents=True)
             (place / "model.onnx").write_bytes(model.SerializeToString())
             (place / "model.toml").write_text(head + executor + manifest)
+            for file, text in (files or {}).items():
+                (place / file).write_text(text)
 
     def ask(
         self, model: str, data: bytes | str, content_type: str, accept: str = ""
@@ -205,8 +212,44 @@ def add_declarations(models: Models) -> None:
     models.ask("wrong_manifest", request(tensor("x", "INT8", [1], [1])), JSON)
 
 
+def add_divisions(models: Models) -> None:
+    """Whole numbers, whose division by zero ends a process: by an input, and by an
+    input less one, with a request that a warm-up can be made on."""
+    whole, shape = TensorProto.INT64, [2]
+    for name, divisor in (("quotient", "x"), ("difference", "less")):
+        nodes = [
+            helper.make_node("Sub", ["x", "one"], ["less"]),
+            helper.make_node("Div", ["ten", divisor], ["y"]),
+        ]
+        graph = helper.make_graph(
+            nodes[name == "quotient" :],
+            "g",
+            [value("x", whole, shape)],
+            [value("y", whole, shape)],
+            [
+                numpy_helper.from_array(np.array([number]), constant)
+                for constant, number in (("one", 1), ("ten", 10))
+            ],
+        )
+        sample = request(tensor("x", "INT64", shape, [3, 6]))
+        named = '[warm_up]\ninput = "sample.json"\n' if name == "difference" else ""
+        models.add(name, graph, named, files={"sample.json": sample} if named else {})
+        models.ask(name, sample, JSON)
+        models.ask(name, request(tensor("x", "INT64", shape, [2, -4])), JSON)
+
+
+def add_weights_that_are_no_numbers(models: Models) -> None:
+    node = helper.make_node("Mul", ["x", "w"], ["y"])
+    for name, datatype in (("wide", "FP64"), ("half", "FP16")):
+        kind, onnx_type = DATATYPES[datatype]
+        weights = numpy_helper.from_array(np.array([1, np.nan, np.inf], kind), "w")
+        ins, outs = value("x", onnx_type, [3]), value("y", onnx_type, [3])
+        models.add(name, helper.make_graph([node], "g", [ins], [outs], [weights]))
+        models.ask(name, request(tensor("x", datatype, [3], [1, 2, 3])), JSON)
+
+
 def add_unsupported(models: Models) -> None:
-    """A sequence, which neither executor can give away; and an operator of nobody's."""
+    """A sequence, which the generic executor alone gives; an operator of nobody's."""
     node = helper.make_node("SequenceConstruct", ["x"], ["y"])
     ins = value("x", TensorProto.FLOAT, [1])
     outs = helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, [1])
@@ -232,6 +275,8 @@ def main() -> None:
     add_texts(models)
     add_arithmetic(models)
     add_declarations(models)
+    add_divisions(models)
+    add_weights_that_are_no_numbers(models)
     add_unsupported(models)
     add_picture(models)
     models.finish()

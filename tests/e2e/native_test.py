@@ -29,6 +29,16 @@ class Refuses(Executor):
 if __name__ == "__main__":
     main(Refuses)
 """
+# How an executor cannot run a model, and what the result says of it.
+UNABLE = {
+    "refuses": (REFUSES, "not a model for me"),
+    "imports": (
+        REFUSES.replace("raise ExecutorError(", "import no_such_package  # "),
+        "no_such_package",
+    ),
+    "imports_at_once": ("import no_such_package\n" + REFUSES, "no_such_package"),
+    "imports_in_a_plain_script": ("import no_such_package\n", "no_such_package"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +94,18 @@ def test_answers_and_errors_are_those_of_the_generic_executor(
     assert answered > 60 and refused > 40
 
 
+def test_weights_that_are_no_numbers_are_refused_by_their_name(
+    start_network: Callable[..., Network], made: Path
+) -> None:
+    for level in ("request", "cold"):
+        network = start_network(made / "native", "--isolation", level)
+        x = {"name": "x", "shape": [3], "datatype": "FP64", "data": [1, 2, 3]}
+        status, text = result_of(network, "wide", json.dumps({"inputs": [x]}).encode())
+        assert status != 0
+        assert "kind    MODEL_INVALID" in text, text
+        assert "weights.w" in text and "1 NaN of 3" in text, text
+
+
 def result_of(network: Network, model: str, data: bytes, *flags: str) -> Any:
     result = network.infer(model, data, *flags)
     return result.returncode, result.stdout + result.stderr
@@ -100,6 +122,23 @@ def test_each_level_runs_it(
     assert f"isolation {level}" in text
 
 
+@pytest.mark.parametrize("level", ["request", "rewind"])
+def test_a_warm_up_divides_by_no_zero(
+    start_network: Callable[..., Network], made: Path, level: str
+) -> None:
+    network = start_network(made / "native", "--isolation", level)
+    x = {"name": "x", "shape": [2], "datatype": "INT64", "data": [2, 3]}
+    request = json.dumps({"inputs": [x]}).encode()
+    answer = network.folder / "answer"
+    for model, right in (("quotient", [5, 3]), ("difference", [10, 5])):
+        for _ in range(3):
+            status, text = result_of(network, model, request, "--output", str(answer))
+            assert status == 0, text + network.log()
+            assert f"executor  {NATIVE}" in text
+            assert json.loads(answer.read_bytes())["outputs"][0]["data"] == right
+    assert "no ready sandbox" not in network.log(), network.log()
+
+
 def test_images_go_to_the_generic_executor(
     start_network: Callable[..., Network], made: Path
 ) -> None:
@@ -114,14 +153,23 @@ def test_images_go_to_the_generic_executor(
 
 
 @pytest.mark.parametrize("model", ["sequence", "nobodys"])
-def test_what_it_cannot_run_the_generic_executor_answers(
+def test_what_it_cannot_run_the_generic_executor_is_asked(
     start_network: Callable[..., Network], made: Path, model: str
 ) -> None:
     network = start_network(made / "native")
     tensor = {"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}
     for _ in range(3):
-        _, text = result_of(network, model, json.dumps({"inputs": [tensor]}).encode())
+        status, text = result_of(
+            network, model, json.dumps({"inputs": [tensor]}).encode()
+        )
         assert "--enable-execution-fallback" not in text
+        if model == "sequence":
+            assert status == 0, text
+            assert f"executor  {GENERIC}" in text and f"{NATIVE}: " in text
+        else:  # An operator that neither knows.
+            assert status != 0
+            assert "kind    MODEL_UNSUPPORTED" in text, text
+            assert f"tried before: {NATIVE}: " in text
     socket = network.folder / "state" / "control.sock"
     listed = json.loads(
         ncn("models", "list", "--json", "--control-socket", socket).stdout
@@ -148,23 +196,28 @@ def test_the_next_candidate_answers_where_fallback_is_enabled(
     start_network: Callable[..., Network], made: Path, tmp_path: Path, level: str
 ) -> None:
     models = tmp_path / "models"
-    write_scripted_model(models, "m", REFUSES)
-    folder = models / "m"
-    (folder / "model.safetensors").unlink()
     source = made / "native" / "identity_fp32" / "model.onnx"
-    (folder / "model.onnx").write_bytes(source.read_bytes())
-    (folder / "model.toml").write_text('[executor]\nscript = "executor.py"\n')
+    for name, (script, _) in UNABLE.items():
+        write_scripted_model(models, name, script)
+        (models / name / "model.safetensors").unlink()
+        (models / name / "model.onnx").write_bytes(source.read_bytes())
+        (models / name / "model.toml").write_text(
+            '[executor]\nscript = "executor.py"\n'
+        )
 
     alone = start_network(models, "--isolation", level)
-    status, text = result_of(alone, "m", REQUEST)
-    assert status != 0
-    assert "MODEL_UNSUPPORTED" in text
+    for name, (_, why) in UNABLE.items():
+        status, text = result_of(alone, name, REQUEST)
+        assert status != 0
+        assert "MODEL_UNSUPPORTED" in text, text
+        assert why in text and "--enable-execution-fallback" in text, text
 
     network = start_network(models, "--isolation", level, "--enable-execution-fallback")
-    for again in (False, True):
-        status, text = result_of(network, "m", REQUEST)
-        assert status == 0, text + network.log()
-        assert f"executor  {GENERIC}" in text
-        why = "as seen before" if again else "not a model for me"
-        assert "m:executor.py" in text and why in text
-        assert f"isolation {level}" in text
+    for name, (_, reason) in UNABLE.items():
+        for again in (False, True):
+            status, text = result_of(network, name, REQUEST)
+            assert status == 0, text + network.log()
+            assert f"executor  {GENERIC}" in text
+            why = "as seen before" if again else reason
+            assert f"{name}:executor.py" in text and why in text, text
+            assert f"isolation {level}" in text

@@ -66,7 +66,7 @@ def test_each_request_has_a_sandbox_of_its_own(
 ) -> None:
     models = tmp_path / "models"
     write_scripted_model(models, "remembers", REMEMBERS)
-    network = start_network(models)
+    network = start_network(models, "--isolation", "request")
     for _ in range(4):
         assert answer(network, "remembers") == "1 1 1"
 
@@ -169,7 +169,9 @@ def test_the_level_of_isolation_is_the_operators_to_choose(
     models = tmp_path / "models"
     for name in ("a", "b"):
         write_scripted_model(models, name, REMEMBERS)
-    network = start_network(models, "--isolation-of", "b=cold")
+    network = start_network(
+        models, "--isolation", "request", "--isolation-of", "b=cold"
+    )
     listed = models_of(network)
     for name, level in {"a": "request", "b": "cold"}.items():
         assert listed[name]["isolation"] == level

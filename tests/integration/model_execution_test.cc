@@ -2,6 +2,7 @@
 
 #include <deque>
 
+#include "base/fake_clock.h"
 #include "gtest/gtest.h"
 #include "models/testing_files.h"
 
@@ -18,6 +19,7 @@ class ListedRunner final : public executors::ScriptRunner {
  public:
   Outcome Run(const executors::ScriptTask& task) override {
     scripts.push_back(task.executor.name);
+    deadlines.push_back(task.deadline);
     Outcome outcome = std::move(outcomes.front());
     outcomes.pop_front();
     return outcome;
@@ -25,6 +27,7 @@ class ListedRunner final : public executors::ScriptRunner {
 
   std::deque<Outcome> outcomes;
   std::vector<std::string> scripts;
+  std::vector<base::SteadyTime> deadlines;
 };
 
 // A store and executor scripts on disk, with a runner that only pretends.
@@ -40,11 +43,12 @@ class ModelExecutionTest : public testing::Test {
     return Execute(execution, model);
   }
 
-  static inference::InferenceResponse Execute(ModelExecution& execution, const char* model) {
+  static inference::InferenceResponse Execute(ModelExecution& execution, const char* model,
+                                              const ExecutionContext& context = {}) {
     return execution.Execute({.id = *inference::RequestId::Parse("r1"),
                               .model = *inference::ModelId::Parse(model),
                               .input = {"x", "text/plain"}},
-                             {});
+                             context);
   }
 
   static executors::ExecutorSelector Selector(const models::TestFolder& executors) {
@@ -100,6 +104,65 @@ TEST_F(ModelExecutionTest, FallsBackOnlyWhenAllowedAndOnlyFromUnsupportedModels)
             (std::vector<std::string>{"semantic_model_executor.py", "generic_model_executor.py"}));
   EXPECT_EQ(response.result().record.notes,
             std::vector<std::string>{"semantic_model_executor.py: not this one"});
+}
+
+TEST_F(ModelExecutionTest, NeverFallsBackForAnyOtherKindOfFailure) {
+  folder_.Write("bark_semantic_model.safetensors", model_bytes_);
+  int kinds = 0;
+  for (int value = 0; value <= static_cast<int>(FailureKind::kInternal); ++value) {
+    const auto kind = static_cast<FailureKind>(value);
+    // What a changed model leads to is no other executor, but the same one once more.
+    if (kind == FailureKind::kModelUnsupported || kind == FailureKind::kModelChanged) continue;
+    ++kinds;
+    runner_.scripts.clear();
+    runner_.outcomes = {Failure{.kind = kind, .message = "why"}};
+    const Failure failure = Execute("bark_semantic", true).failure();
+    EXPECT_EQ(failure.kind, kind);
+    EXPECT_EQ(failure.detail, "") << inference::Name(kind);
+    EXPECT_EQ(runner_.scripts, std::vector<std::string>{"semantic_model_executor.py"})
+        << inference::Name(kind);
+  }
+  EXPECT_EQ(kinds, 17);
+}
+
+TEST_F(ModelExecutionTest, WhenAllFailTheLastFailureSaysWhyTheOthersDid) {
+  folder_.Write("bark_semantic_model.safetensors", model_bytes_);
+  runner_.outcomes = {
+      Failure{.kind = FailureKind::kModelUnsupported,
+              .message = "not this one",
+              .detail = "no package torchvision"},
+      Failure{
+          .kind = FailureKind::kModelInvalid, .message = "nor that one", .detail = "no weights"}};
+  const Failure failure = Execute("bark_semantic", true).failure();
+  EXPECT_EQ(failure.kind, FailureKind::kModelInvalid);
+  EXPECT_EQ(failure.message, "nor that one");
+  EXPECT_EQ(failure.detail,
+            "no weights; tried before: semantic_model_executor.py: not this one: no package "
+            "torchvision");
+}
+
+TEST_F(ModelExecutionTest, EveryCandidateHasTheSameDeadline) {
+  folder_.Write("bark_semantic_model.safetensors", model_bytes_);
+  const Failure unsupported{.kind = FailureKind::kModelUnsupported, .message = "not this one"};
+  ModelExecution execution(store_, selector_, runner_, /*fallback=*/true, base::Clock::System());
+  const base::SteadyTime deadline = base::Clock::System().SteadyNow() + std::chrono::hours(1);
+  runner_.outcomes = {unsupported, unsupported};
+  Execute(execution, "bark_semantic", {.deadline = deadline});
+  EXPECT_EQ(runner_.deadlines, (std::vector<base::SteadyTime>{deadline, deadline}));
+}
+
+TEST_F(ModelExecutionTest, AManifestMayOnlyBringTheDeadlineForward) {
+  folder_.Write("m/m.safetensors", model_bytes_);
+  folder_.Write("m/model.toml", "[limits]\ntimeout_secs = 5\n");
+  base::FakeClock clock;
+  ModelExecution execution(store_, selector_, runner_, /*fallback=*/false, clock);
+  const base::SteadyTime now = clock.SteadyNow();
+  for (const int allowed : {3, 60}) {
+    runner_.outcomes = {InferenceResult{.output = {"y", "text/plain"}, .record = {}}};
+    const ExecutionContext context{.deadline = now + std::chrono::seconds(allowed)};
+    ASSERT_TRUE(Execute(execution, "m", context).ok());
+    EXPECT_EQ(runner_.deadlines.back(), now + std::chrono::seconds(std::min(allowed, 5)));
+  }
 }
 
 TEST_F(ModelExecutionTest, AnExecutorThatCannotRunAModelIsAskedAgainOnlyWhenTheModelChanges) {

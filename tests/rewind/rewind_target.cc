@@ -22,7 +22,7 @@ namespace {
                            reinterpret_cast<sock_filter*>(const_cast<char*>(filter.data()))};
   std::uint32_t question = 0;
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-      ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0 ||
+      (program.len > 0 && ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0) ||
       ::read(kConversation, &question, sizeof(question)) != sizeof(question)) {
     ::_exit(1);
   }
@@ -39,7 +39,7 @@ namespace {
 
 }  // namespace
 
-RewindTarget::RewindTarget(Answer answer, void (*prepare)()) {
+RewindTarget::RewindTarget(Answer answer, void (*prepare)(), Filter wanted) {
   const auto filter = CompileWatchFilter();
   int ends[2];
   EXPECT_TRUE(filter.ok()) << filter.status();
@@ -48,7 +48,7 @@ RewindTarget::RewindTarget(Answer answer, void (*prepare)()) {
   if (pid_ == 0) {
     ::dup2(ends[1], kConversation);
     ::close_range(3, ~0U, 0);
-    Serve(*filter, answer, prepare);
+    Serve(wanted == Filter::kNone ? "" : *filter, answer, prepare);
   }
   socket_.reset(ends[0]);
   ::close(ends[1]);
@@ -70,6 +70,7 @@ RewindTarget::RewindTarget(Answer answer, void (*prepare)()) {
 
 RewindTarget::~RewindTarget() {
   rewinder_.reset();  // Kills it.
+  ::kill(pid_, SIGKILL);
   ::waitpid(pid_, nullptr, 0);
 }
 
@@ -86,6 +87,12 @@ absl::Status RewindTarget::Snapshot(std::uint32_t question) {
   std::uint8_t byte = 0;
   if (question != 0 && !Ask(question, &byte)) return absl::UnavailableError("it has ended");
   return rewinder_->Learn().status();
+}
+
+absl::Status RewindTarget::Become(const RewindTarget& other) {
+  const auto snapshot = other.rewinder().Share();
+  if (!snapshot.ok()) return snapshot.status();
+  return rewinder_->Become(*snapshot, socket_.get()).status();
 }
 
 }  // namespace ncn::rewind

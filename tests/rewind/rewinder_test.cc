@@ -215,6 +215,109 @@ TEST(RewinderTest, RewindsThreadsThatWait) {
   }
 }
 
+// Something in each kind of memory that a load fills.
+thread_local std::uint32_t own_number = 0;
+std::vector<unsigned char>* numbers = nullptr;
+const void* file = nullptr;
+void Load() {
+  MakeArea();
+  numbers = new std::vector<unsigned char>(1 << 20, 3);
+  own_number = 30;
+  counter = 40;
+  const int program = ::open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+  file = ::mmap(nullptr, 3 * kPage, PROT_READ, MAP_PRIVATE, program, 0);
+  ::close(program);
+}
+std::uint8_t TellOfLoad(std::uint32_t) {
+  if (numbers == nullptr) return 1;
+  const bool read = std::memcmp(file, "\177ELF", 4) == 0;
+  return static_cast<std::uint8_t>(++counter + own_number + numbers->at(77777) + area[0] +
+                                   (read ? 100 : 0));
+}
+
+TEST(RewinderTest, MakesAFurtherProcessFromASnapshot) {
+  RewindTarget loaded(TellOfLoad, Load);
+  ASSERT_TRUE(loaded.Snapshot(1).ok());
+  for (int i = 0; i < 3; ++i) {
+    RewindTarget fresh(TellOfLoad);
+    const absl::Status become = fresh.Become(loaded);
+    ASSERT_TRUE(become.ok()) << become;
+    for (int request = 0; request < 3; ++request) {
+      std::uint8_t answer = 0;
+      ASSERT_TRUE(fresh.Ask(1, &answer));
+      EXPECT_EQ(answer, 41 + 30 + 3 + 1 + 100);
+      const auto report = fresh.rewinder().Rewind();
+      ASSERT_TRUE(report.ok()) << report.status();
+    }
+  }
+}
+
+TEST(RewinderTest, AFurtherProcessIsPageForPageTheFirst) {
+  // The kernel itself writes down on which processor a thread runs.
+  cpu_set_t all, one;
+  ASSERT_EQ(::sched_getaffinity(0, sizeof(all), &all), 0);
+  CPU_ZERO(&one);
+  CPU_SET(::sched_getcpu(), &one);
+  ASSERT_EQ(::sched_setaffinity(0, sizeof(one), &one), 0);
+  RewindTarget loaded(TellOfLoad, Load);
+  ASSERT_TRUE(loaded.Snapshot(1).ok());
+  RewindTarget fresh(TellOfLoad);
+  ASSERT_TRUE(fresh.Become(loaded).ok());
+  const auto wanted = Everything(loaded.pid()), found = Everything(fresh.pid());
+  ASSERT_EQ(found.size(), wanted.size());
+  for (std::size_t i = 0; i < found.size(); ++i) EXPECT_EQ(found[i], wanted[i]);
+  ::sched_setaffinity(0, sizeof(all), &all);
+}
+
+TEST(RewinderTest, AFurtherProcessOutlivesTheFirst) {
+  auto loaded = std::make_unique<RewindTarget>(TellOfLoad, Load);
+  ASSERT_TRUE(loaded->Snapshot(1).ok());
+  RewindTarget fresh(TellOfLoad);
+  ASSERT_TRUE(fresh.Become(*loaded).ok());
+  loaded.reset();
+  std::uint8_t answer = 0;
+  ASSERT_TRUE(fresh.Ask(1, &answer));
+  EXPECT_EQ(answer, 41 + 30 + 3 + 1 + 100);
+}
+
+TEST(RewinderTest, ASnapshotOfWhatDidMoreThanFillMemoryIsNotShared) {
+  RewindTarget careless(Count, [] { ::umask(0); });
+  ASSERT_TRUE(careless.Snapshot(1).ok());
+  EXPECT_THAT(std::string(careless.rewinder().Share().status().message()),
+              HasSubstr("did more than fill memory: system call umask"));
+  RewindTarget threaded(AskThreads, MakeThreads);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // They wait by then.
+  ASSERT_TRUE(threaded.Snapshot(1).ok());
+  EXPECT_THAT(std::string(threaded.rewinder().Share().status().message()),
+              HasSubstr("system call clone3"));
+  RewindTarget unlearned(Count);
+  EXPECT_FALSE(unlearned.rewinder().Share().ok());
+}
+
+TEST(RewinderTest, WhatALoadLeftOpenIsNotMadeAgain) {
+  RewindTarget open(Count, [] {
+    if (::open("/dev/null", O_RDONLY) != 4) std::abort();
+  });
+  ASSERT_TRUE(open.Snapshot(1).ok());
+  RewindTarget fresh(Count);
+  EXPECT_THAT(std::string(fresh.Become(open).message()), HasSubstr("left descriptors open"));
+}
+
+TEST(RewinderTest, AFurtherProcessCanBeLeftToItself) {
+  // Without the filter, which would fail its calls.
+  RewindTarget loaded(TellOfLoad, Load);
+  ASSERT_TRUE(loaded.Snapshot(1).ok());
+  RewindTarget fresh(TellOfLoad, nullptr, RewindTarget::Filter::kNone);
+  ASSERT_TRUE(fresh.Become(loaded).ok());
+  ASSERT_TRUE(fresh.rewinder().Detach().ok());
+  std::uint8_t answer = 0;
+  ASSERT_TRUE(fresh.Ask(1, &answer));
+  EXPECT_EQ(answer, 41 + 30 + 3 + 1 + 100);
+  const auto status = base::ReadFile(base::StrCat("/proc/", fresh.pid(), "/status"), 1 << 16);
+  ASSERT_TRUE(status.ok());
+  EXPECT_THAT(*status, HasSubstr("TracerPid:\t0"));
+}
+
 TEST(RewinderTest, RefusesSharedMemory) {
   RewindTarget target(Count, [] {
     ::mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

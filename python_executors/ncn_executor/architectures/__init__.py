@@ -7,7 +7,9 @@ A manifest names one and gives its parameters:
     sizes = [16, 32, 4]
 
 To add one: write a module with `build(parameters) -> torch.nn.Module` and name
-it in ARCHITECTURES. A network may say what it takes: `inputs`, a tuple of TensorSpec.
+it in ARCHITECTURES. A network may say what it takes: `inputs`, a tuple of TensorSpec,
+whose names are those of requests, or else `takes`, whose names do not count; and
+what it gives: `gives`. A manifest is held against these when the model is loaded.
 
 A model may bring its own: `model.py` beside the weights (or name = "FILE.py") with
 `build(**parameters)`, which returns the network.

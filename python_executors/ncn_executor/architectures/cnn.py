@@ -5,6 +5,7 @@ from typing import Any
 
 from ncn_executor.architectures.parameters import Parameters
 from ncn_executor.errors import ErrorCode, ExecutorError
+from ncn_executor.manifest import TensorSpec
 
 
 def build(parameters: Parameters) -> Any:
@@ -22,7 +23,7 @@ def build(parameters: Parameters) -> Any:
     channels = parameters.sizes("channels", count_min=1)
     kernel = parameters.size("kernel", 3)
     height, width = parameters.size("height"), parameters.size("width")
-    before = parameters.size("in_channels", 1)
+    before = in_channels = parameters.size("in_channels", 1)
     hidden = parameters.sizes("hidden", [])
     classes = parameters.size("classes")
     softmax = parameters.flag("softmax", False)
@@ -50,4 +51,7 @@ def build(parameters: Parameters) -> Any:
         features = after
     if softmax:
         layers["softmax"] = nn.Softmax(dim=1)
-    return nn.Sequential(layers)
+    network = nn.Sequential(layers)
+    network.takes = (TensorSpec("x", "FP32", (-1, in_channels, height, width)),)
+    network.gives = (TensorSpec("output_0", "FP32", (-1, classes)),)
+    return network

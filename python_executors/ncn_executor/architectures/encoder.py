@@ -10,6 +10,7 @@ from ncn_executor.architectures.transformer import (
     token_spec,
 )
 from ncn_executor.errors import invalid_input
+from ncn_executor.manifest import TensorSpec
 
 
 def build(parameters: Parameters) -> Any:
@@ -85,6 +86,11 @@ def build(parameters: Parameters) -> Any:
                 token_spec("input_ids", vocabulary),
                 token_spec("attention_mask", 2, optional=True),
                 token_spec("token_type_ids", token_types, optional=True),
+            )
+            self.gives = (
+                TensorSpec("last_hidden_state", "FP32", (-1, -1, width)),
+                *([TensorSpec("pooler_output", "FP32", (-1, width))] * pooler),
+                *([TensorSpec("logits", "FP32", (-1, classes))] * bool(classes)),
             )
 
         def forward(self, tokens: Any, mask: Any = None, types: Any = None) -> Any:

@@ -9,6 +9,7 @@ from ncn_executor.architectures.transformer import (
     split,
     token_spec,
 )
+from ncn_executor.manifest import TensorSpec
 
 
 def build(parameters: Parameters) -> Any:
@@ -75,6 +76,7 @@ def build(parameters: Parameters) -> Any:
             if not tied:
                 self.lm_head = nn.Linear(width, vocabulary, bias=False)
             self.inputs = (token_spec("tokens", vocabulary),)
+            self.gives = (TensorSpec("logits", "FP32", (-1, -1, vocabulary)),)
 
         def forward(self, tokens: Any) -> Any:
             check_length("tokens", tokens, context)

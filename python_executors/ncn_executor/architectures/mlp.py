@@ -4,6 +4,7 @@ from collections import OrderedDict
 from typing import Any
 
 from ncn_executor.architectures.parameters import Parameters
+from ncn_executor.manifest import TensorSpec
 
 
 def build(parameters: Parameters) -> Any:
@@ -26,4 +27,7 @@ def build(parameters: Parameters) -> Any:
             layers[f"activation{index}"] = activation()
     if parameters.flag("softmax", False):
         layers["softmax"] = nn.Softmax(dim=1)
-    return nn.Sequential(layers)
+    network = nn.Sequential(layers)
+    network.takes = (TensorSpec("x", "FP32", (-1, sizes[0])),)
+    network.gives = (TensorSpec("output_0", "FP32", (-1, sizes[-1])),)
+    return network

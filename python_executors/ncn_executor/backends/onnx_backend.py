@@ -9,6 +9,7 @@ from typing import Any
 from ncn_executor.backends import Backend, check_outputs, run_failure
 from ncn_executor.backends.onnx_signature import check_manifest, merge_inputs
 from ncn_executor.backends.onnx_values import OnnxValues
+from ncn_executor.backends.onnx_weights import refuse_nan
 from ncn_executor.contract import Context
 from ncn_executor.errors import ErrorCode, ExecutorError, first_line, is_out_of_memory
 from ncn_executor.formats import ModelFile
@@ -85,6 +86,8 @@ class OnnxBackend(Backend):
             raise _load_error(model, error) from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         check_manifest(model, inputs, outputs)
+        if context.check_weights:
+            refuse_nan(model)
         self.inputs = merge_inputs(inputs, model.manifest.inputs)
         self._outputs = model.manifest.outputs
         self._values = OnnxValues(onnxruntime, inputs, outputs)

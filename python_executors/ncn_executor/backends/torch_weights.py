@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ncn_executor.architectures import build_architecture
+from ncn_executor.backends import signature
 from ncn_executor.backends.torch_values import to_torch
 from ncn_executor.contract import Context
 from ncn_executor.errors import ErrorCode, ExecutorError, first_line
@@ -29,6 +30,7 @@ class WeightedNetwork:
         self._torch = torch
         with _no_initial_values(torch):
             self.module = build_architecture(model.manifest, model.path.parent).eval()
+        self.inputs = self._agreed_inputs(model)
         state = read_weights(torch, model, context)
         _check_state(model, self.module.state_dict(), state)
         # Weights of the network's own type stay pages of the file, shared by
@@ -38,8 +40,19 @@ class WeightedNetwork:
         self.module.load_state_dict(state, strict=True, assign=True)
         if context.check_weights:
             refuse_nan(torch, model, self.module)
-        own = getattr(self.module, "inputs", ())
-        self.inputs: tuple[TensorSpec, ...] = model.manifest.inputs or tuple(own)
+
+    def _agreed_inputs(self, model: ModelFile) -> tuple[TensorSpec, ...]:
+        """What requests give, where the manifest agrees with the network about it."""
+        declared, outputs = model.manifest.inputs, model.manifest.outputs
+        named = tuple(getattr(self.module, "inputs", ()))
+        own = named or tuple(getattr(self.module, "takes", ()))
+        gives = tuple(getattr(self.module, "gives", ()))
+        if outputs and gives:
+            signature.check_outputs_declared(outputs, gives)
+        if not declared or not own:
+            return declared or named
+        signature.check_inputs_declared(declared, own)
+        return signature.merged(declared, own)
 
     def __call__(self, tensors: Tensors) -> Any:
         """Inputs go by position; an optional one that is not there is None."""

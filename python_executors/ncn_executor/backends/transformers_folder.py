@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ncn_executor.backends import contradiction
 from ncn_executor.backends.torch_values import to_torch
 from ncn_executor.backends.torch_weights import invalid_model, refuse_nan
 from ncn_executor.contract import Context
@@ -56,9 +57,15 @@ class TransformersNetwork:
             ).eval()
         except (OSError, ValueError, ImportError) as error:
             raise invalid_model(model, first_line(error)) from error
-        refuse_nan(torch, model, self.module)
         self._known = list(inspect.signature(self.module.forward).parameters)
         self.inputs: tuple[TensorSpec, ...] = model.manifest.inputs
+        for spec in self.inputs:
+            if spec.name not in self._known:
+                raise contradiction(
+                    f"inputs.{spec.name}", spec.name, ", ".join(self._known)[:400]
+                )
+        if context.check_weights:
+            refuse_nan(torch, model, self.module)
 
     def __call__(self, tensors: Tensors) -> Any:
         for name in tensors:

@@ -32,5 +32,11 @@ class BarkExecutor(Executor):
         with self._context.timed("infer"):
             return self._pipeline.answer(request)
 
+    def example(self) -> Request | None:
+        return self.named_sample() or self._pipeline.example()
+
     def warm_up(self, full: bool) -> bool:
+        # Not on the example, whose loops take long and run the same code again.
+        if self.named_sample() is not None:
+            return super().warm_up(full)
         return self._pipeline.warm_up(full)

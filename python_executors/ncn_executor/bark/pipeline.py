@@ -1,13 +1,24 @@
 """The stages that a model has, joined: from what a request gives to what it wants."""
 
 import dataclasses
+import json
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 
-from ncn_executor.bark import codec, coarse, fine, presets, questions, semantic
+from ncn_executor import open_inference
+from ncn_executor.bark import (
+    codec,
+    coarse,
+    declared,
+    fine,
+    presets,
+    questions,
+    semantic,
+)
 from ncn_executor.bark import constants as bark
 from ncn_executor.bark.architecture import FineGpt
 from ncn_executor.bark.checkpoint import CausalNetwork, FineNetwork, load_network
@@ -36,26 +47,36 @@ _MAKES = {
 # How long stages take, about, as shares of the whole.
 _SHARES = {"semantic": 0.3, "coarse": 0.5, "fine": 0.18, "codec": 0.02}
 _WARM_UP_FRAMES = 75
+_EXAMPLE_SECONDS, _EXAMPLE_TOKENS = 0.1, 4
+_JSON = open_inference.CONTENT_TYPE
 
 
 class Pipeline:
     """Loaded stages. Used by one thread."""
 
     def __init__(
-        self, files: StageFiles, progress: Callable[[float], None] = lambda _: None
+        self,
+        files: StageFiles,
+        progress: Callable[[float, str], None] = lambda *_: None,
     ) -> None:
         """Loads them.
 
         Args:
-            progress: hears how much of a request is done, 0 to 1.
+            progress: hears how much of a request is done, 0 to 1, and the stage's name.
         """
+        stages = [*files.networks, *(["codec"] if files.codec else [])]
+        declared.check_manifests(
+            files,
+            [_TAKES[stage] for stage in stages],
+            [_MAKES[stage] for stage in stages],
+        )
         self._model = (files.name, files.version)
         self._folder = files.folder
         self._networks = {
             stage: load_network(file, stage) for stage, file in files.networks.items()
         }
         self._codec = codec.Codec(files.codec) if files.codec else None
-        self._stages = [*self._networks, *(["codec"] if self._codec else [])]
+        self._stages = stages
         self._tokenize = (
             load_tokenizer(files.folder) if "semantic" in self._networks else None
         )
@@ -98,6 +119,19 @@ class Pipeline:
                 codes = torch.zeros(bark.FINE_CODEBOOKS, frames, dtype=torch.int64)
                 self._codec.decode(codes)
         return True
+
+    def example(self) -> Request:
+        """A request for a moment of speech, in the form that the first stage takes."""
+        name = _TAKES[self._stages[0]]
+        moment = {"max_seconds": _EXAMPLE_SECONDS}
+        if self._tokenize is not None:
+            return Request(json.dumps({"text": "Hello.", **moment}).encode(), _JSON)
+        rows = questions.TOKENS[name][0][:-1]
+        shape = [*rows, _EXAMPLE_TOKENS]
+        tensor = {"name": name, "datatype": "INT64", "shape": shape}
+        tensor["data"] = [1] * math.prod(shape)
+        body = {"inputs": [tensor], "parameters": moment}
+        return Request(json.dumps(body).encode(), _JSON)
 
     def _stages_between(
         self, question: questions.SpeechQuestion, wants_sound: bool
@@ -187,8 +221,13 @@ class Pipeline:
         for stage in stages:
             share = _SHARES[stage] / whole
 
-            def tell(done: float, before: float = before, share: float = share) -> None:
-                self._progress(min(1.0, before + share * done))
+            def tell(
+                done: float,
+                stage: str = stage,
+                before: float = before,
+                share: float = share,
+            ) -> None:
+                self._progress(min(1.0, before + share * done), stage)
 
             yield stage, tell
             before += share

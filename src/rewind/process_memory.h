@@ -1,0 +1,45 @@
+#pragma once
+
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/unique_fd.h"
+#include "rewind/memory_map.h"
+
+namespace ncn::rewind {
+
+// An address in another process, as iovec wants it.
+iovec At(std::uint64_t address, std::uint64_t size);
+
+// The memory of another process, seen from outside. Reading and writing heed no protection. Not
+// thread-safe.
+class ProcessMemory {
+ public:
+  static absl::StatusOr<ProcessMemory> Open(pid_t pid);
+
+  // All of it, or an error.
+  absl::Status Read(std::uint64_t address, void* to, std::uint64_t size) const;
+  absl::Status Write(std::uint64_t address, const void* from, std::uint64_t size) const;
+  // Many places at once, which the process itself must be allowed to write.
+  absl::Status WriteMany(const std::vector<iovec>& here, const std::vector<iovec>& there) const;
+  // Appends the pages of `range` that are the process's own, in ascending order.
+  absl::Status OwnPages(Range range, std::vector<Range>* found) const {
+    return PageScanner(pagemap_.get()).AnonymousPages(range, found);
+  }
+
+ private:
+  ProcessMemory(pid_t pid, base::UniqueFd memory, base::UniqueFd pagemap)
+      : pid_(pid), memory_(std::move(memory)), pagemap_(std::move(pagemap)) {}
+
+  pid_t pid_;
+  base::UniqueFd memory_;   // /proc/PID/mem
+  base::UniqueFd pagemap_;  // /proc/PID/pagemap
+};
+
+}  // namespace ncn::rewind

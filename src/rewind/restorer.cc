@@ -1,0 +1,331 @@
+#include "rewind/restorer.h"
+
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/status_macros.h"
+#include "base/strings.h"
+#include "rewind/layout_repair.h"
+
+namespace ncn::rewind {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::uint64_t kDropGapBytes = 256 << 10;
+
+absl::Status CheckNoSignal(const StoppedProcess& process) {
+  for (const pid_t thread : process.threads()) {
+    const absl::StatusOr<int> signal = process.PendingSignal(thread);
+    if (signal.ok()) return CannotRewind(base::StrCat("signal ", *signal, " is pending"));
+    if (!absl::IsNotFound(signal.status())) return signal.status();
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Restorer>> Restorer::OfReady(StoppedProcess& process,
+                                                            int conversation) {
+  ASSIGN_OR_RETURN(ProcessMemory memory, ProcessMemory::Open(process.pid()));
+  ASSIGN_OR_RETURN(std::shared_ptr<Snapshot> snapshot,
+                   Snapshot::Take(process, memory, conversation));
+  auto descriptors = snapshot->descriptors;
+  return std::unique_ptr<Restorer>(new Restorer(std::move(memory), conversation,
+                                                std::move(snapshot), process.threads(),
+                                                std::move(descriptors)));
+}
+
+absl::Status Restorer::CheckUnchanged(const StoppedProcess& process,
+                                      const Supervisor::Touched& touched) const {
+  if (process.threads() != threads_) return CannotRewind("threads have come or gone");
+  RETURN_IF_ERROR(CheckNoSignal(process));
+  int unread = 0;
+  if (::ioctl(conversation_, SIOCOUTQ, &unread) != 0 || unread != 0) {
+    return CannotRewind("it has not read all of the last request");
+  }
+  char instruction[2] = {};
+  if (!memory_.Read(snapshot_->instruction, instruction, 2).ok() ||
+      std::memcmp(instruction, "\x0f\x05", 2) != 0) {
+    return CannotRewind("it has changed the kernel's code");
+  }
+  for (const Range& advised : touched.advised) {
+    for (const Mapping& mapping : snapshot_->mappings) {
+      if (Common(advised, mapping.range).size() > 0) {
+        return CannotRewind("it advised the kernel on memory of the snapshot");
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Restorer::Rewind(StoppedProcess& process, Supervisor::Touched touched, bool learn,
+                              RewindReport* report) {
+  Clock::time_point before = Clock::now();
+  RETURN_IF_ERROR(CheckUnchanged(process, touched));
+  report->rest += Clock::now() - before;
+  // Of a process that may have changed permissions the loops are not trusted, nor what is not
+  // looked at.
+  bool done = false;
+  if (!touched.layout && !learn && !snapshot_->copies.empty()) {
+    ASSIGN_OR_RETURN(done, RestoreAtOnce(process, report));
+  }
+  if (!done) RETURN_IF_ERROR(RestoreInSteps(process, touched, learn, report));
+  before = Clock::now();
+  if (touched.descriptors) {
+    ASSIGN_OR_RETURN(const auto descriptors, ReadDescriptors(process.pid()));
+    if (descriptors != descriptors_) return CannotRewind("its descriptors are others");
+  }
+  RETURN_IF_ERROR(RestoreThreads(process));
+  report->rest += Clock::now() - before;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> Restorer::RestoreAtOnce(StoppedProcess& process, RewindReport* report) {
+  const Clock::time_point began = Clock::now();
+  RemoteCalls calls(process, memory_, snapshot_->instruction, snapshot_->threads[0].registers.rsp,
+                    snapshot_->loop);
+  absl::StatusOr<std::vector<Range>> own;
+  RETURN_IF_ERROR(
+      calls.CopyAll(snapshot_->copies, [&] { own = OwnPages(snapshot_->writable, report); }));
+  RETURN_IF_ERROR(own.status());
+  if (StackHasGrown(*own)) return false;
+  RETURN_IF_ERROR(Drop(calls, *own, report));
+  RETURN_IF_ERROR(WriteStack());
+  report->pages_written += snapshot_->learned_pages + snapshot_->stack.bytes.size() / kPageBytes;
+  report->write += Clock::now() - began - report->scan;
+  return true;
+}
+
+absl::Status Restorer::RestoreInSteps(StoppedProcess& process, const Supervisor::Touched& touched,
+                                      bool learn, RewindReport* report) {
+  const pid_t pid = process.pid();
+  RemoteCalls calls(process, memory_, snapshot_->instruction, snapshot_->threads[0].registers.rsp);
+  std::vector<Range> own;
+  bool look_everywhere = touched.layout;
+  if (!look_everywhere) {
+    ASSIGN_OR_RETURN(own, OwnPages(snapshot_->writable, report));
+    look_everywhere = StackHasGrown(own);
+    if (look_everywhere && learn) RETURN_IF_ERROR(AdoptStack(pid));
+  }
+  if (look_everywhere) {
+    const Clock::time_point before = Clock::now();
+    const std::uint64_t end = snapshot_->end_of_heap;
+    RETURN_IF_ERROR(calls.Expect(SYS_brk, {end}, end));
+    RETURN_IF_ERROR(RepairLayout(calls, *snapshot_, pid, conversation_, /*much=*/false,
+                                 &report->mappings_repaired));
+    report->layout += Clock::now() - before;
+    ASSIGN_OR_RETURN(own, OwnPages(snapshot_->spans, report));
+  }
+  if (learn) snapshot_->Learn(own);
+  const Clock::time_point before = Clock::now();
+  RETURN_IF_ERROR(Drop(calls, own, report));
+  RETURN_IF_ERROR(memory_.WriteMany(snapshot_->learned_here, snapshot_->learned_there));
+  RETURN_IF_ERROR(WriteStack());
+  report->pages_written += snapshot_->learned_pages + snapshot_->stack.bytes.size() / kPageBytes;
+  report->write += Clock::now() - before;
+  return absl::OkStatus();
+}
+
+absl::Status Restorer::RestoreThreads(StoppedProcess& process) const {
+  for (std::size_t i = 0; i < threads_.size(); ++i) {
+    RETURN_IF_ERROR(process.Restore(threads_[i], snapshot_->threads[i]));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<Range>> Restorer::OwnPages(const std::vector<Range>& ranges,
+                                                      RewindReport* report) const {
+  const Clock::time_point before = Clock::now();
+  std::vector<Range> own;
+  for (const Range& range : ranges) {
+    RETURN_IF_ERROR(memory_.OwnPages(range, &own));
+  }
+  report->scan += Clock::now() - before;
+  return own;
+}
+
+bool Restorer::StackHasGrown(const std::vector<Range>& own) const {
+  const auto& mappings = snapshot_->mappings;
+  const auto stack = std::ranges::find(mappings, snapshot_->stack.range.end,
+                                       [](const Mapping& mapping) { return mapping.range.end; });
+  const std::uint64_t below = stack == mappings.begin() ? 0 : std::prev(stack)->range.end;
+  return std::ranges::any_of(own, [&](const Range& range) {
+    return Common(range, {below, stack->range.start}).size() > 0;
+  });
+}
+
+// Takes a stack that has grown for the snapshot's, when it is all that is different.
+absl::Status Restorer::AdoptStack(pid_t pid) {
+  ASSIGN_OR_RETURN(const std::string layout, ReadLayout(pid));
+  ASSIGN_OR_RETURN(std::vector<Mapping> mappings, ParseLayout(layout));
+  const auto is_stack = [&](const Mapping& mapping) {
+    return mapping.range.end == snapshot_->stack.range.end;
+  };
+  const auto grown = std::ranges::find_if(mappings, is_stack);
+  const auto known = std::ranges::find_if(snapshot_->mappings, is_stack);
+  if (grown == mappings.end()) return absl::OkStatus();
+  const Range range = grown->range;
+  std::vector<Mapping> expected = snapshot_->mappings;
+  expected[static_cast<std::size_t>(known - snapshot_->mappings.begin())].range = range;
+  const bool only_the_stack =
+      std::ranges::equal(expected, mappings, [](const Mapping& a, const Mapping& b) {
+        return a.SameBacking(b) && a.protection == b.protection;
+      });
+  if (!only_the_stack) return absl::OkStatus();  // The rewind repairs it all.
+  snapshot_->layout = layout;
+  snapshot_->mappings = std::move(mappings);
+  snapshot_->stack.range = range;
+  snapshot_->FindSpans();
+  return absl::OkStatus();
+}
+
+// What is anonymous and is not written back shows again what is behind it.
+absl::Status Restorer::Drop(RemoteCalls& calls, const std::vector<Range>& own,
+                            RewindReport* report) const {
+  const std::vector<Range>& learned = snapshot_->learned;
+  auto kept = learned.begin();
+  Range dropped;
+  std::vector<RemoteCalls::Call> todo;
+  const auto flush = [&] {
+    if (dropped.size() == 0) return;
+    todo.push_back({SYS_madvise, {dropped.start, dropped.size(), MADV_DONTNEED}, 0});
+  };
+  // A call costs more than the pages between two ranges, which are written below.
+  const auto drop = [&](Range range) {
+    report->pages_dropped += range.size() / kPageBytes;
+    const ImagedPart* const part = snapshot_->PartAt(range.start);
+    const bool near =
+        dropped.size() > 0 && part != nullptr && range.start - dropped.end <= kDropGapBytes &&
+        snapshot_->PartAt(dropped.start) == part && snapshot_->PartAt(range.end - 1) == part;
+    if (near) {
+      dropped.end = range.end;
+      return;
+    }
+    flush();
+    dropped = range;
+  };
+  for (const Range& range : own) {
+    std::uint64_t at = range.start;
+    const auto keep = [&](const Range& known) {
+      const Range common = Common({at, range.end}, known);
+      if (common.size() == 0) return;
+      if (common.start > at) drop({at, common.start});
+      at = common.end;
+    };
+    while (kept != learned.end() && kept->end <= at) ++kept;
+    for (auto next = kept; next != learned.end() && next->start < range.end; ++next) {
+      keep(*next);
+    }
+    for (const Range& page : snapshot_->stack.pages) keep(page);
+    if (at < range.end) drop({at, range.end});
+  }
+  flush();
+  return calls.ExpectAll(todo);
+}
+
+absl::Status Restorer::WriteStack() const {
+  const StackCopy& stack = snapshot_->stack;
+  std::vector<iovec> here, there;
+  std::uint64_t at = 0;
+  for (const Range& range : stack.pages) {
+    here.push_back({const_cast<char*>(stack.bytes.data()) + at, range.size()});
+    there.push_back(At(range.start, range.size()));
+    at += range.size();
+  }
+  return memory_.WriteMany(here, there);
+}
+
+// --------------------------------------------------------------------------------------------
+// A process that is made what another one was.
+
+namespace {
+
+// What the two must have in common for the one's addresses to mean the same in the other: the
+// kernel's own mappings, the stack's place, what is wiped on fork.
+absl::Status CheckRelated(const Snapshot& snapshot, const std::vector<Mapping>& found) {
+  const auto has = [&](const Mapping& wanted) {
+    return std::ranges::any_of(found, [&](const Mapping& mapping) {
+      return mapping.range == wanted.range && mapping.name == wanted.name;
+    });
+  };
+  for (const Mapping& mapping : snapshot.mappings) {
+    const bool kernels = mapping.special() || mapping.name == "[vdso]";
+    const bool forgotten =
+        std::ranges::find(snapshot.forgotten, mapping.range) != snapshot.forgotten.end();
+    if ((kernels || forgotten) && !has(mapping)) {
+      return CannotRewind(base::StrCat("the zygote has no ", mapping.name, " where it was"));
+    }
+  }
+  const auto stack = std::ranges::find(found, "[stack]", &Mapping::name);
+  if (stack == found.end() || stack->range.end != snapshot.stack.range.end) {
+    return CannotRewind("the zygote's stack is elsewhere");
+  }
+  return absl::OkStatus();
+}
+
+// Numbers, positions, flags; beyond the standard streams also what they lead to.
+absl::Status CheckSameDescriptors(const std::map<int, Descriptor>& wanted,
+                                  const std::map<int, Descriptor>& found) {
+  const auto before_mount = [](const std::string& info) {
+    return info.substr(0, info.find("mnt_id"));
+  };
+  bool same = wanted.size() == found.size();
+  for (auto a = wanted.begin(), b = found.begin(); same && a != wanted.end(); ++a, ++b) {
+    same = a->first == b->first && before_mount(a->second.info) == before_mount(b->second.info) &&
+           (a->first <= STDERR_FILENO || a->second.target == b->second.target);
+  }
+  return same ? absl::OkStatus() : CannotRewind("the load left descriptors open");
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Restorer>> Restorer::OfFresh(StoppedProcess& process,
+                                                            int conversation,
+                                                            std::shared_ptr<Snapshot> snapshot,
+                                                            RewindReport* report) {
+  const pid_t pid = process.pid();
+  Clock::time_point before = Clock::now();
+  if (process.threads().size() != 1 || snapshot->threads.size() != 1) {
+    return CannotRewind("the load made threads");
+  }
+  RETURN_IF_ERROR(CheckNoSignal(process));
+  ASSIGN_OR_RETURN(const ThreadState waiting, process.Save(pid));
+  RETURN_IF_ERROR(CheckWaits(waiting, conversation));
+  ASSIGN_OR_RETURN(ProcessMemory memory, ProcessMemory::Open(pid));
+  ASSIGN_OR_RETURN(const std::string text, ReadLayout(pid));
+  ASSIGN_OR_RETURN(const std::vector<Mapping> found, ParseLayout(text));
+  RETURN_IF_ERROR(CheckRelated(*snapshot, found));
+  ASSIGN_OR_RETURN(const std::uint64_t instruction, FindInstruction(memory, found));
+  ASSIGN_OR_RETURN(auto descriptors, ReadDescriptors(pid));
+  RETURN_IF_ERROR(CheckSameDescriptors(snapshot->descriptors, descriptors));
+  RemoteCalls calls(process, memory, instruction, waiting.registers.rsp);
+  const std::uint64_t end = snapshot->end_of_heap;
+  RETURN_IF_ERROR(calls.Expect(SYS_brk, {end}, end));
+  // The kernel writes there, as the process itself would, and the stack grows.
+  RETURN_IF_ERROR(
+      calls.Expect(SYS_clock_getres, {CLOCK_MONOTONIC, snapshot->stack.range.start}, 0));
+  RETURN_IF_ERROR(
+      RepairLayout(calls, *snapshot, pid, conversation, /*much=*/true, &report->mappings_repaired));
+  report->layout += Clock::now() - before;
+  std::unique_ptr<Restorer> restorer(new Restorer(std::move(memory), conversation,
+                                                  std::move(snapshot), process.threads(),
+                                                  std::move(descriptors)));
+  ASSIGN_OR_RETURN(const std::vector<Range> own,
+                   restorer->OwnPages(restorer->snapshot_->spans, report));
+  before = Clock::now();
+  RemoteCalls further(process, restorer->memory_, instruction, waiting.registers.rsp);
+  RETURN_IF_ERROR(restorer->Drop(further, own, report));
+  RETURN_IF_ERROR(restorer->WriteStack());
+  RETURN_IF_ERROR(restorer->RestoreThreads(process));
+  report->pages_written = restorer->snapshot_->learned_pages;
+  report->write += Clock::now() - before;
+  return restorer;
+}
+
+}  // namespace ncn::rewind
