@@ -3,8 +3,12 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "base/status_macros.h"
@@ -26,6 +30,22 @@ inline absl::StatusOr<sync::Registries> ConnectRegistries(const config::SyncConf
     registries.push_back(std::move(client));
   }
   return registries;
+}
+
+// What was synchronised into `folder`, by name.
+inline absl::StatusOr<std::map<std::string, sync::InstalledModel>> SynchronisedIn(
+    const std::filesystem::path& folder) {
+  ASSIGN_OR_RETURN(std::vector<sync::InstalledModel> installed, sync::ReadInstalled(folder));
+  std::map<std::string, sync::InstalledModel> by_name;
+  for (sync::InstalledModel& model : installed) by_name.emplace(model.model, std::move(model));
+  return by_name;
+}
+
+// A model's version: its subnet's, if it is of `synchronised`, else its manifest's.
+inline std::string VersionOf(const models::Model& model,
+                             const std::map<std::string, sync::InstalledModel>& synchronised) {
+  const auto found = synchronised.find(model.id.value());
+  return found != synchronised.end() ? found->second.version : model.manifest.version;
 }
 
 inline sync::Following FollowingOf(const config::SyncConfig& config) {

@@ -52,7 +52,8 @@ class Worker:
 
     def __init__(self, models: Path, model: str, level: str, *options: str) -> None:
         self._log = tempfile.TemporaryFile("w+")
-        command = [BENCHMARK, "--models", models, "--model", model, "--level", level]
+        command: list[str | Path] = [BENCHMARK, "--models", models]
+        command += ["--model", model, "--level", level]
         self._process = subprocess.Popen(
             [*command, *options],
             env={**os.environ, "COMPUTE_NODE_LOG": "debug"},

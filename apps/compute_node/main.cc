@@ -17,6 +17,7 @@
 #include "apps/compute_node/state_folder.h"
 #include "apps/compute_node/subnet_membership.h"
 #include "apps/compute_node/wallet_loading.h"
+#include "apps/sync_setup.h"
 #include "base/clock.h"
 #include "base/logging.h"
 #include "base/status_macros.h"
@@ -264,9 +265,12 @@ executors::CacheEntry Joined(executors::CacheEntry a, executors::CacheEntry b) {
 
 std::vector<node::ModelReport> ReportOf(const models::ModelStore& store,
                                         const executors::ReadyScriptRunner& runner,
+                                        const std::filesystem::path& synchronised_folder,
                                         const std::vector<std::string>& pins) {
   const std::set<std::string> pinned(pins.begin(), pins.end());
   std::vector<node::ModelReport> reports;
+  const auto synchronised =
+      SynchronisedIn(synchronised_folder).value_or(std::map<std::string, sync::InstalledModel>());
   std::map<std::string, executors::CacheEntry> cached;
   for (executors::CacheEntry& entry : runner.Entries()) {
     const auto [known, first] = cached.try_emplace(entry.model, entry);
@@ -287,6 +291,8 @@ std::vector<node::ModelReport> ReportOf(const models::ModelStore& store,
                        .retry_after_ms = static_cast<std::uint64_t>(entry.retry_after.count()),
                        .loading_for_ms = static_cast<std::uint64_t>(entry.loading_for.count()),
                        .load_time_ms = static_cast<std::uint64_t>(entry.load_time.count()),
+                       .version = VersionOf(*model, synchronised),
+
                        .pinned = pinned.contains(model->id.value()),
                        .isolation = std::string(executors::Name(runner.LevelOf(*model)))});
   }
@@ -454,21 +460,22 @@ absl::Status Run(const NodeConfig& config) {
     if (session.state().connected) SayRegistered(NamesOf(store));
     FollowChanges(changes, config, store, selector, zygotes, runner);
   });
-  ASSIGN_OR_RETURN(auto control,
-                   node::ControlServer::Start(
-                       config.state_dir / "control.sock",
-                       {.statistics = [&] { return ReportOf(statistics.Snapshot(), member.get()); },
-                        .node =
-                            [&] {
-                              const node::SessionState state = session.state();
-                              return node::NodeReport{.info = session.Describe(),
-                                                      .gateway_address = config.gateway_address,
-                                                      .connected = state.connected,
-                                                      .last_error = state.last_error,
-                                                      .reconnects = state.reconnects,
-                                                      .results_pending = outbox.usage().count};
-                            },
-                        .models = [&] { return ReportOf(store, runner, config.pin); }}));
+  ASSIGN_OR_RETURN(
+      auto control,
+      node::ControlServer::Start(
+          config.state_dir / "control.sock",
+          {.statistics = [&] { return ReportOf(statistics.Snapshot(), member.get()); },
+           .node =
+               [&] {
+                 const node::SessionState state = session.state();
+                 return node::NodeReport{.info = session.Describe(),
+                                         .gateway_address = config.gateway_address,
+                                         .connected = state.connected,
+                                         .last_error = state.last_error,
+                                         .reconnects = state.reconnects,
+                                         .results_pending = outbox.usage().count};
+               },
+           .models = [&] { return ReportOf(store, runner, config.sync.models_dir, config.pin); }}));
   Say(base::StrCat("Connecting to Gateway at ", config.gateway_address, "..."));
   RETURN_IF_ERROR(session.Start());
 

@@ -8,41 +8,12 @@
 #include "base/logging.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "sync/sync_report.h"
 
 namespace ncn::apps {
 namespace {
 
 using nlohmann::json;
-
-json ToJson(const transfer::FileProgress& file) {
-  return {{"name", file.name},
-          {"state", transfer::FileStateName(file.state)},
-          {"size_bytes", file.size_bytes},
-          {"present_bytes", file.present_bytes},
-          {"fetched_bytes", file.fetched_bytes},
-          {"bytes_per_second", file.bytes_per_second},
-          {"seconds_left", file.time_left ? json(file.time_left->count()) : json()},
-          {"retries", file.retries},
-          {"source", file.source}};
-}
-
-json ToJson(const sync::SyncState& state) {
-  json object = {{"running", state.running},
-                 {"subnet_version", state.subnet_version},
-                 {"finished_seconds", state.finished_seconds},
-                 {"last_error", state.last_error},
-                 {"total", ToJson(state.progress.total)},
-                 {"files", json::array()},
-                 {"models", json::array()}};
-  for (const auto& file : state.progress.files) object["files"].push_back(ToJson(file));
-  for (const sync::ModelOutcome& outcome : state.outcomes) {
-    object["models"].push_back({{"model", outcome.model},
-                                {"version", outcome.version},
-                                {"outcome", sync::Name(outcome.kind)},
-                                {"error", std::string(outcome.status.message())}});
-  }
-  return object;
-}
 
 void LogChange(const std::string& registry, const absl::Status& status) {
   if (status.ok()) {
@@ -108,7 +79,7 @@ absl::StatusOr<std::unique_ptr<SubnetMembership>> SubnetMembership::Join(
 
 std::string SubnetMembership::ToJson() const {
   json object = {{"registries", json::array()},
-                 {"sync", sync_ ? apps::ToJson(sync_->state()) : json()}};
+                 {"sync", sync_ ? json::parse(sync::ToJson(sync_->state())) : json()}};
   for (const registry::AnnouncementState& state : announcer_->states()) {
     object["registries"].push_back({{"registry", state.registry},
                                     {"registered", state.registered},

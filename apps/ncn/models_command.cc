@@ -6,10 +6,12 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "apps/ncn/models_commands.h"
+#include "apps/sync_setup.h"
 #include "base/strings.h"
 #include "config/locations.h"
 #include "models/model_store.h"
 #include "node/control.h"
+#include "sync/progress_text.h"
 
 namespace ncn::apps {
 namespace {
@@ -22,6 +24,7 @@ struct ModelsOptions {
 
 nlohmann::json ToJson(const node::ModelReport& model) {
   return {{"model", model.model},
+          {"version", model.version},
           {"format", model.format},
           {"size_bytes", model.size_bytes},
           {"sha256", model.sha256},
@@ -44,10 +47,11 @@ std::string ToLine(const node::ModelReport& model) {
     return absl::StrFormat("%-24s %-12s %s\n", model.model, "UNUSABLE",
                            absl::StrJoin(model.problems, "; "));
   }
-  std::string line =
-      absl::StrFormat("%-24s %-12s %-12s %-8s %5d %7d %4d %8.1f", model.model, model.state,
-                      model.format, model.isolation, model.ready, model.loading, model.busy,
-                      static_cast<double>(model.memory_bytes) / (1 << 20));
+  std::string line = absl::StrFormat(
+      "%-24s %-12s %-10s %-12s %-8s %10s  %-12s %5d %7d %4d %8.1f", model.model, model.state,
+      model.version.substr(0, 10), model.format, model.isolation, sync::BytesText(model.size_bytes),
+      model.sha256.substr(0, 12), model.ready, model.loading, model.busy,
+      static_cast<double>(model.memory_bytes) / (1 << 20));
   if (model.pinned) line += "  pinned";
   if (!model.reason.empty()) {
     line += absl::StrFormat("  %s", model.reason);
@@ -68,6 +72,8 @@ std::string ToLine(const node::ModelReport& model) {
 // Where no node runs, what is in the folder.
 std::vector<node::ModelReport> ModelsIn(const std::string& folder) {
   const models::ModelStore store(folder);
+  const auto synchronised =
+      SynchronisedIn(folder).value_or(std::map<std::string, sync::InstalledModel>());
   std::vector<node::ModelReport> reports;
   for (const inference::ModelId& id : store.List()) {
     const auto model = store.Find(id);
@@ -75,8 +81,9 @@ std::vector<node::ModelReport> ModelsIn(const std::string& folder) {
     reports.push_back({.model = id.value(),
                        .format = std::string(models::Name((*model)->format)),
                        .size_bytes = (*model)->tree_size_bytes,
-                       .sha256 = (*model)->sha256,
-                       .state = "-"});
+                       .sha256 = (*model)->tree_sha256,
+                       .state = "-",
+                       .version = VersionOf(**model, synchronised)});
   }
   for (const auto& [name, problem] : store.Problems()) {
     reports.push_back({.model = name, .problems = {std::string(problem.message())}});
@@ -99,8 +106,8 @@ int List(const ModelsOptions& options) {
     std::printf("%s\n", list.dump(2, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
     return 0;
   }
-  std::printf("%-24s %-12s %-12s %-8s %5s %7s %4s %8s\n", "MODEL", "STATE", "FORMAT", "LEVEL",
-              "READY", "LOADING", "BUSY", "MiB");
+  std::printf("%-24s %-12s %-10s %-12s %-8s %10s  %-12s %5s %7s %4s %8s\n", "MODEL", "STATE",
+              "VERSION", "FORMAT", "LEVEL", "SIZE", "SHA256", "READY", "LOADING", "BUSY", "MiB");
   for (const node::ModelReport& model : *models) std::printf("%s", ToLine(model).c_str());
   return 0;
 }

@@ -3,18 +3,18 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_format.h"
 #include "apps/ncn/models_commands.h"
 #include "apps/sync_setup.h"
+#include "base/sha256.h"
 #include "base/strings.h"
 #include "models/model_store.h"
+#include "models/store_files.h"
 #include "sync/progress_text.h"
 #include "sync/synchronizer.h"
 
@@ -35,13 +35,32 @@ void Print(const json& value) {
   std::printf("%s\n", value.dump(2, ' ', false, json::error_handler_t::replace).c_str());
 }
 
-// By name, what was synchronised.
-absl::StatusOr<std::map<std::string, sync::InstalledModel>> Synchronised(
-    const std::filesystem::path& folder) {
-  ASSIGN_OR_RETURN(std::vector<sync::InstalledModel> installed, sync::ReadInstalled(folder));
-  std::map<std::string, sync::InstalledModel> by_name;
-  for (sync::InstalledModel& model : installed) by_name.emplace(model.model, std::move(model));
-  return by_name;
+// The model's files with their hashes, read once more.
+absl::StatusOr<json> FilesOf(const models::Model& model) {
+  ASSIGN_OR_RETURN(const models::FolderFd folder,
+                   models::FolderFd::Open(model.is_folder ? model.root : model.root.parent_path()));
+  json files = json::array();
+  for (const models::TreeFile& file : *model.files) {
+    ASSIGN_OR_RETURN(const models::FolderFd::File opened, folder.OpenListed(file));
+    ASSIGN_OR_RETURN(const base::Digest digest, base::Sha256OfFile(opened.fd.get()));
+    files.push_back({{"path", file.path},
+                     {"size_bytes", file.identity.size_bytes},
+                     {"sha256", base::AsHex(digest)}});
+  }
+  return files;
+}
+
+void PrintRows(const nlohmann::ordered_json& object) {
+  for (const auto& [name, value] : object.items()) {
+    const std::string text = value.is_string() ? value.get<std::string>() : std::string();
+    if (!text.empty()) std::printf("%-16s %s\n", name.c_str(), base::OneLine(text).c_str());
+  }
+  std::printf("%-16s %s\n", "size", sync::BytesText(object["size_bytes"]).c_str());
+  for (const auto& file : object["files"]) {
+    std::printf("%s %10s  %s\n", file["sha256"].get<std::string>().c_str(),
+                sync::BytesText(file["size_bytes"]).c_str(),
+                base::OneLine(file["path"].get<std::string>()).c_str());
+  }
 }
 
 int Show(const FolderOptions& options) {
@@ -50,36 +69,37 @@ int Show(const FolderOptions& options) {
   const models::ModelStore store(options.sync.models_dir);
   const auto model = store.Find(*id);
   if (!model.ok()) return Fail(model.status());
-  const auto installed = Synchronised(options.sync.models_dir);
+  const auto installed = SynchronisedIn(options.sync.models_dir);
   if (!installed.ok()) return Fail(installed.status());
+  const auto files = FilesOf(**model);
+  if (!files.ok()) return Fail(files.status());
   const auto from = installed->find(id->value());
-  const bool synchronised = from != installed->end();
   const models::Manifest& manifest = (*model)->manifest;
-  const std::vector<std::pair<std::string, std::string>> rows = {
+  const nlohmann::ordered_json object = {
       {"model", id->value()},
-      {"version", synchronised ? from->second.version : manifest.version},
-      {"format", std::string(models::Name((*model)->format))},
+      {"version", VersionOf(**model, *installed)},
+      {"format", models::Name((*model)->format)},
       {"file", (*model)->file.native()},
-      {"size", sync::BytesText((*model)->tree_size_bytes)},
-      {"sha256", (*model)->sha256},
-      {"tree sha256", (*model)->tree_sha256},
-      {"executor script", manifest.executor_script},
+      {"size_bytes", (*model)->tree_size_bytes},
+      {"sha256", (*model)->tree_sha256},
+      {"executor_script", manifest.executor_script},
       {"license", manifest.license},
       {"description", manifest.description},
-      {"from", synchronised ? base::StrCat("subnet ", from->second.subnet_id) : "this machine"}};
-  json object = json::object();
-  for (const auto& [name, value] : rows) {
-    object[name] = value;
-    if (!options.json && !value.empty()) std::printf("%-16s %s\n", name.c_str(), value.c_str());
+      {"from", from != installed->end() ? base::StrCat("subnet ", from->second.subnet_id)
+                                        : std::string("this machine")},
+      {"files", *files}};
+  if (options.json) {
+    Print(object);
+  } else {
+    PrintRows(object);
   }
-  if (options.json) Print(object);
   return 0;
 }
 
 // Reads every file, whatever was remembered of it.
 int Verify(const FolderOptions& options) {
   const models::ModelStore store(options.sync.models_dir);
-  const auto installed = Synchronised(options.sync.models_dir);
+  const auto installed = SynchronisedIn(options.sync.models_dir);
   if (!installed.ok()) return Fail(installed.status());
   std::map<std::string, std::string> problems;  // Of each model; empty: it is all right.
   for (const inference::ModelId& id : store.List()) {
@@ -115,30 +135,45 @@ int Verify(const FolderOptions& options) {
   return all_good ? 0 : 1;
 }
 
+// "removed", when its subnet can bring it back, or "deleted".
+absl::StatusOr<std::string> RemoveOne(sync::ModelsFolder& folder, const std::string& name,
+                                      bool force) {
+  const absl::Status retired = folder.Retire(name);
+  if (retired.ok()) return std::string("removed");
+  if (!absl::IsNotFound(retired)) return retired;
+  ASSIGN_OR_RETURN(const auto id, inference::ModelId::Parse(name));
+  ASSIGN_OR_RETURN(const auto model, models::ModelStore(folder.path()).Find(id));
+  if (!force) {
+    return absl::FailedPreconditionError(
+        base::StrCat(name, " was not synchronised: nothing brings ", model->root.native(),
+                     " back; delete it with --force"));
+  }
+  std::error_code error;
+  std::filesystem::remove_all(model->root, error);
+  if (error) return absl::InternalError(base::StrCat(model->root.native(), ": ", error.message()));
+  return std::string("deleted");
+}
+
 int Remove(const FolderOptions& options) {
   auto folder = sync::ModelsFolder::Open(options.sync.models_dir);
   if (!folder.ok()) return Fail(folder.status());
+  json list = json::array();
+  bool all_good = true;
   for (const std::string& name : options.models) {
-    const absl::Status retired = (*folder)->Retire(name);
-    if (retired.ok()) {
-      std::printf("%s removed; a node that follows its subnet fetches it again\n", name.c_str());
-      continue;
+    const auto outcome = RemoveOne(**folder, name, options.force);
+    all_good &= outcome.ok();
+    list.push_back({{"model", name},
+                    {"outcome", outcome.ok() ? *outcome : "failed"},
+                    {"error", std::string(outcome.status().message())}});
+    if (!outcome.ok()) {
+      Fail(outcome.status());
+    } else if (!options.json) {
+      std::printf("%s %s%s\n", name.c_str(), outcome->c_str(),
+                  *outcome == "removed" ? "; a node that follows its subnet fetches it again" : "");
     }
-    if (!absl::IsNotFound(retired)) return Fail(retired);
-    const auto id = inference::ModelId::Parse(name);
-    if (!id.ok()) return Fail(id.status());
-    const auto model = models::ModelStore(options.sync.models_dir).Find(*id);
-    if (!model.ok()) return Fail(model.status());
-    if (!options.force) {
-      return Fail(base::StrCat(name, " was not synchronised: nothing brings ",
-                               (*model)->root.native(), " back; delete it with --force"));
-    }
-    std::error_code error;
-    std::filesystem::remove_all((*model)->root, error);
-    if (error) return Fail(base::StrCat((*model)->root.native(), ": ", error.message()));
-    std::printf("%s deleted\n", name.c_str());
   }
-  return 0;
+  if (options.json) Print(list);
+  return all_good ? 0 : 1;
 }
 
 int CollectGarbage(const FolderOptions& options) {
@@ -146,10 +181,14 @@ int CollectGarbage(const FolderOptions& options) {
   if (!folder.ok()) return Fail(folder.status());
   models::ModelStore store(options.sync.models_dir);
   sync::Synchronizer synchronizer(**folder, store, SynchronizerOptionsOf(options.sync, ""));
-  const auto freed = synchronizer.CollectGarbage(0, options.dry_run);
+  const auto freed = synchronizer.CollectGarbage(options.dry_run);
   if (!freed.ok()) return Fail(freed.status());
-  std::printf("%s of old versions %s\n", sync::BytesText(*freed).c_str(),
-              options.dry_run ? "would be deleted" : "deleted");
+  if (options.json) {
+    Print({{"freed_bytes", *freed}, {"dry_run", options.dry_run}});
+  } else {
+    std::printf("%s of old versions %s\n", sync::BytesText(*freed).c_str(),
+                options.dry_run ? "would be deleted" : "deleted");
+  }
   return 0;
 }
 
@@ -175,8 +214,10 @@ void AddModelsFolderCommands(CLI::App& models, Chosen& chosen) {
   CLI::App* remove = add("rm", "Remove models from the folder", Remove);
   remove->add_option("models", options->models, "Their names")->required();
   remove->add_flag("--force", options->force, "Those that were not synchronised, too");
+  remove->add_flag("--json", options->json, "What became of each, as a JSON array");
   CLI::App* collect = add("gc", "Delete old versions that nobody uses", CollectGarbage);
   collect->add_flag("--dry-run", options->dry_run, "Only say how much");
+  collect->add_flag("--json", options->json, "As a JSON object");
   collect
       ->add_option("--models-disk-budget", options->sync.disk_budget_mb,
                    "Keep old versions as long as all fits into so many MiB")

@@ -1,11 +1,14 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
 
 #include "apps/ncn/command.h"
 #include "base/strings.h"
 #include "config/locations.h"
 #include "node/control.h"
+#include "sync/sync_report.h"
 #include "telemetry/execution_statistics.h"
 
 namespace ncn::apps {
@@ -15,6 +18,15 @@ struct StatsOptions {
   std::string control_socket = (config::DefaultStateDir() / "control.sock").native();
   bool json = false;
 };
+
+// How the subnet's models stand, if the node synchronises any.
+std::string SubnetText(const std::string& report) {
+  const auto object = nlohmann::json::parse(report, nullptr, false);
+  if (!object.is_object() || !object.contains("subnet")) return "";
+  const nlohmann::json& subnet = object["subnet"];
+  if (!subnet.is_object() || !subnet.contains("sync")) return "";
+  return sync::TextOfJson(subnet["sync"].dump());
+}
 
 int Stats(const StatsOptions& options) {
   const auto client = node::ControlClient::Make(options.control_socket);
@@ -26,7 +38,7 @@ int Stats(const StatsOptions& options) {
   }
   const auto snapshot = telemetry::SnapshotFromJson(report->json);
   if (!snapshot.ok()) return Fail(snapshot.status());
-  std::printf("%s", telemetry::ToText(*snapshot).c_str());
+  std::printf("%s%s", telemetry::ToText(*snapshot).c_str(), SubnetText(report->json).c_str());
   return 0;
 }
 

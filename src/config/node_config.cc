@@ -208,6 +208,14 @@ Parsed<NodeConfig> ParseNodeConfig(int argc, char** argv, const char* version) {
         "Try 'compute_node --help'.\n",
         2};
   }
+  if (config.sync_models && config.sandbox_mode == "disabled") {
+    return ExitText{
+        "Error: --sync-models fetches executor scripts that others wrote, and --sandbox-mode "
+        "disabled would run them\nwith your own rights; leave one of them out, or fetch with "
+        "`ncn models pull`, look at the scripts, and serve\nthe folder with --model-path\n"
+        "Try 'compute_node --help'.\n",
+        2};
+  }
   return config;
 }
 

@@ -98,6 +98,18 @@ TEST_F(NodeConfigTest, NamesTheVariableOfAWrongValue) {
             std::string::npos);
 }
 
+TEST_F(NodeConfigTest, RefusesToRunScriptsOfASubnetWithoutASandbox) {
+  const std::vector<std::string> sync = {"--gateway-addr", "x", "--sync-models", "--registry-addr",
+                                         "http://127.0.0.1:1"};
+  const ExitText exit = Exit(sync, {{"SANDBOX_MODE", "disabled"}});
+  EXPECT_EQ(exit.exit_status, 2);
+  for (const char* word : {"--sync-models", "--sandbox-mode disabled", "ncn models pull"}) {
+    EXPECT_NE(exit.text.find(word), std::string::npos) << exit.text;
+  }
+  EXPECT_TRUE(std::holds_alternative<NodeConfig>(Parse(sync, {{"SANDBOX_MODE", "permissive"}})));
+  EXPECT_EQ(Config({"--sandbox-mode", "disabled"}).sandbox_mode, "disabled");
+}
+
 TEST_F(NodeConfigTest, HelpAndVersionGoToStandardOutput) {
   EXPECT_EQ(Exit({"--version"}).text, "compute_node 1.2.3\n");
   const ExitText help = Exit({"--help"});

@@ -31,7 +31,7 @@ struct ModelReport {
   std::string model;
   std::string format;
   std::uint64_t size_bytes = 0;
-  std::string sha256;
+  std::string sha256;  // The model's, as results state it.
   std::vector<std::string> problems;
   std::string state;  // COLD, LOADING, READY, EVICTING, QUARANTINED; empty when it cannot be used.
   std::uint32_t ready = 0, loading = 0, busy = 0;  // Sandboxes.
@@ -40,6 +40,7 @@ struct ModelReport {
   std::uint64_t retry_after_ms = 0;                // and for how long.
   std::uint64_t loading_for_ms = 0;                // While one is loaded,
   std::uint64_t load_time_ms = 0;                  // and how long that took the last time.
+  std::string version;                             // Empty when nobody gave it one.
   bool pinned = false;                             // It stays loaded.
   std::string isolation;  // How far its requests are kept apart: request, rewind, tenant, cold.
 };

@@ -36,13 +36,15 @@ class ControlTest : public testing::Test {
                 },
             .models =
                 [] {
-                  return std::vector<ModelReport>{{.model = "digits",
-                                                   .format = "onnx",
-                                                   .size_bytes = 10,
-                                                   .sha256 = "ab",
-                                                   .pinned = true,
-                                                   .isolation = "rewind"},
-                                                  {"broken", "", 1, "", {"is truncated"}}};
+                  return std::vector<ModelReport>{
+                      {.model = "digits",
+                       .format = "onnx",
+                       .size_bytes = 10,
+                       .sha256 = "ab",
+                       .version = "3",
+                       .pinned = true,
+                       .isolation = "rewind"},
+                      {.model = "broken", .size_bytes = 1, .problems = {"is truncated"}}};
                 }};
   }
 
@@ -65,6 +67,7 @@ TEST_F(ControlTest, AnswersAnOperatorsQuestions) {
   const auto models = client->ListModels();
   ASSERT_TRUE(models.ok());
   ASSERT_EQ(models->size(), 2U);
+  EXPECT_EQ(models->at(0).version, "3");
   EXPECT_TRUE(models->at(0).pinned);
   EXPECT_EQ(models->at(0).isolation, "rewind");
   EXPECT_EQ(models->at(1).problems.at(0), "is truncated");

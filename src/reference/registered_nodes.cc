@@ -19,7 +19,8 @@ constexpr std::chrono::seconds kNonceAgeMax{60};
 constexpr std::chrono::seconds kWindow{60};
 constexpr std::size_t kHostsMax = 10000;
 constexpr std::size_t kEndpointBytesMax = 300;
-constexpr std::size_t kNodeBytesMax = 256 << 10;
+// 10,000 models with the longest names, as a gateway hears of them.
+constexpr std::size_t kNodeBytesMax = 2 << 20;
 constexpr std::size_t kAnswerBytesMax = 8 << 20;
 
 absl::Status RegisterAgain() {
@@ -86,7 +87,9 @@ absl::Status RegisteredNodes::Load() {
     if (!list.ParseFromString(record.node)) continue;
     auto decoded = wire::Decode(std::move(list));
     if (!decoded.ok() || decoded->size() != 1) continue;
-    nodes_[record.address] = {std::move(decoded->front()), clock_.SteadyNow(), record.token_hash};
+    nodes_[record.address] = {std::move(decoded->front()), clock_.SteadyNow(), record.token_hash,
+                              record.node.size()};
+    bytes_ += record.node.size();
     addresses_[record.token_hash] = record.address;
   }
   return absl::OkStatus();
@@ -97,6 +100,16 @@ bool RegisteredNodes::MayRegister(const std::string& host, base::SteadyTime now)
   Window& window = windows_[host];
   if (window.count == 0 || now - window.begin > kWindow) window = {now, 0};
   return ++window.count <= options_.registrations_per_minute_max;
+}
+
+absl::Status RegisteredNodes::CheckRoom(const std::string& address, std::size_t bytes) const {
+  const auto found = nodes_.find(address);
+  if (found == nodes_.end() && nodes_.size() >= options_.nodes_max) {
+    return absl::ResourceExhaustedError("the registry has too many nodes");
+  }
+  const std::size_t others = bytes_ - (found == nodes_.end() ? 0 : found->second.bytes);
+  if (others + bytes <= options_.bytes_max) return absl::OkStatus();
+  return absl::ResourceExhaustedError("the nodes of the registry say too much of themselves");
 }
 
 absl::Status RegisteredNodes::Challenge(const NodeAuthority& authority, const std::string& host,
@@ -129,15 +142,15 @@ absl::Status RegisteredNodes::Register(const NodeAuthority& authority, const std
   node.last_seen_seconds = UnixSeconds(clock_);
   const std::string token = base::HexEncode(RandomBytes());
   const std::string address = node.info.address;
+  const std::string serialized = Serialized(node);
   std::lock_guard lock(mutex_);
-  if (nodes_.size() >= options_.nodes_max && !nodes_.contains(address)) {
-    return absl::ResourceExhaustedError("the registry has too many nodes");
-  }
+  RETURN_IF_ERROR(CheckRoom(address, serialized.size()));
   const std::string token_hash = TokenHash(token);
-  RETURN_IF_ERROR(records_.Put({address, token_hash, Serialized(node)}));
+  RETURN_IF_ERROR(records_.Put({address, token_hash, serialized}));
   Forget(address);
   addresses_[token_hash] = address;
-  nodes_[address] = {std::move(node), clock_.SteadyNow(), token_hash};
+  nodes_[address] = {std::move(node), clock_.SteadyNow(), token_hash, serialized.size()};
+  bytes_ += serialized.size();
   response->set_registration_token(token);
   response->set_time_to_live_seconds(static_cast<std::uint32_t>(options_.time_to_live.count()));
   return absl::OkStatus();
@@ -145,11 +158,14 @@ absl::Status RegisteredNodes::Register(const NodeAuthority& authority, const std
 
 absl::StatusOr<std::uint32_t> RegisteredNodes::Heartbeat(v2::UpdateNodeHeartbeatRequest&& request) {
   RETURN_IF_ERROR(CheckSize(request.info()));
+  const std::size_t bytes = request.info().ByteSizeLong();
   ASSIGN_OR_RETURN(wire::NodeInfo info, wire::Decode(std::move(*request.mutable_info())));
   std::lock_guard lock(mutex_);
   const auto found = addresses_.find(TokenHash(request.registration_token()));
   if (found == addresses_.end()) return RegisterAgain();
+  RETURN_IF_ERROR(CheckRoom(found->second, bytes));
   Node& node = nodes_[found->second];
+  bytes_ += bytes - std::exchange(node.bytes, bytes);
   info.address = found->second;  // A heartbeat proves the token, and nothing of another wallet.
   node.described.info = std::move(info);
   node.described.last_seen_seconds = UnixSeconds(clock_);
@@ -161,6 +177,7 @@ void RegisteredNodes::Forget(const std::string& address) {
   const auto found = nodes_.find(address);
   if (found == nodes_.end()) return;
   addresses_.erase(found->second.token_hash);
+  bytes_ -= found->second.bytes;
   nodes_.erase(found);
 }
 

@@ -27,6 +27,7 @@ class RegisteredNodes {
   struct Options {
     std::chrono::seconds time_to_live{30};
     std::size_t nodes_max = 2000;
+    std::size_t bytes_max = 256 << 20;                 // Of what all say of themselves.
     std::uint32_t registrations_per_minute_max = 600;  // From one host.
     std::size_t answer_max = 1000;                     // Nodes in one answer.
   };
@@ -55,6 +56,7 @@ class RegisteredNodes {
     wire::DiscoveredNode described;
     base::SteadyTime heard;
     std::string token_hash;
+    std::size_t bytes = 0;  // Of what it says of itself, as a message.
   };
   struct Window {
     base::SteadyTime begin;
@@ -65,6 +67,8 @@ class RegisteredNodes {
                          v2::RegisterNodeResponse* response);
   // With mutex_ held.
   bool MayRegister(const std::string& host, base::SteadyTime now);
+  // Whether `address` may say so much of itself instead of what it said before.
+  absl::Status CheckRoom(const std::string& address, std::size_t bytes) const;
   void Forget(const std::string& address);
 
   const Options options_;
@@ -75,6 +79,7 @@ class RegisteredNodes {
   std::map<std::string, base::SteadyTime> nonces_;  // Given out, not used yet.
   std::map<std::string, Window> windows_;           // By host.
   std::map<std::string, Node> nodes_;               // By address.
+  std::size_t bytes_ = 0;                           // Of all nodes.
   std::map<std::string, std::string> addresses_;    // By the SHA-256 of the token.
 };
 

@@ -289,12 +289,26 @@ void Supervisor::DoWork() {
     work->done.set_value(absl::FailedPreconditionError("cannot be rewound: a thread has ended"));
     return;
   }
+  if (!LeaveCriticalSection()) {
+    work->done.set_value(absl::FailedPreconditionError("cannot be rewound: its rseq area is gone"));
+    return;
+  }
   Stopped stopped(*this);
   absl::Status status = work->function(stopped);
   for (const pid_t thread : threads_) {
     if (thread != main) Ptrace(detached_ ? PTRACE_DETACH : PTRACE_CONT, thread, 0, 0);
   }
   work->done.set_value(std::move(status));
+}
+
+bool Supervisor::LeaveCriticalSection() {
+  // The kernel sends a thread that goes on within its restartable sequence to an address that the
+  // thread has chosen. What it is made to run is not to be such a sequence.
+  __ptrace_rseq_configuration area{};
+  if (Ptrace(PTRACE_GET_RSEQ_CONFIGURATION, pid_, sizeof(area), &area) < 0) return false;
+  if (area.rseq_abi_pointer == 0) return true;
+  constexpr std::uint64_t kSequenceOffset = 8;  // rseq_cs of struct rseq.
+  return Ptrace(PTRACE_POKEDATA, pid_, area.rseq_abi_pointer + kSequenceOffset, 0L) == 0;
 }
 
 bool Supervisor::StopOthers() {

@@ -99,6 +99,7 @@ class Supervisor {
   void Know(pid_t thread);
   void DoWork();
   bool StopOthers();
+  bool LeaveCriticalSection();
   void Suspect(std::string what);
 
   const pid_t pid_;

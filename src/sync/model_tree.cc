@@ -12,6 +12,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "sync/content.h"
+#include "transfer/disk.h"
 
 namespace ncn::sync {
 namespace {
@@ -19,6 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kArchives[] = ".archives";
+constexpr char kCopy[] = ".copy";
 
 absl::Status Failed(const std::error_code& error, std::string_view what, const fs::path& path) {
   return base::ErrnoStatus(error.value(), base::StrCat(what, " ", path.native()));
@@ -72,7 +74,25 @@ fs::path ModelTree::Target(const inference::SubnetFile& file) const {
   return is_folder_ ? made_ / file.path : made_;
 }
 
-absl::Status ModelTree::Prepare(const fs::path& old) {
+// The downloader looks at its hash, and fetches it if it is another after all.
+absl::Status ModelTree::TakeOver(const inference::SubnetFile& file, const fs::path& old,
+                                 std::uint64_t reserve_bytes, const std::stop_token& stop) const {
+  const fs::path target = Target(file);
+  const fs::path before = is_folder_ ? old / file.path : old;
+  std::error_code error;
+  if (old.empty() || file.unpack || fs::exists(target, error)) return absl::OkStatus();
+  const base::UniqueFd fd(::open(before.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  const auto found = fd.valid() ? models::IdentityOf(fd.get(), before.native())
+                                : absl::NotFoundError(before.native());
+  if (!found.ok() || found->size_bytes != file.size_bytes) return absl::OkStatus();
+  RETURN_IF_ERROR(transfer::CheckFreeSpace(fd.get(), file.size_bytes, reserve_bytes));
+  const absl::Status copied = transfer::CopyToTarget(fd.get(), workshop_ / kCopy, target, stop);
+  const bool ends = absl::IsResourceExhausted(copied) || absl::IsCancelled(copied);
+  return ends ? copied : absl::OkStatus();
+}
+
+absl::Status ModelTree::Prepare(const fs::path& old, std::uint64_t reserve_bytes,
+                                const std::stop_token& stop) {
   RETURN_IF_ERROR(MakeFolder(workshop_ / kArchives));
   if (is_folder_) RETURN_IF_ERROR(MakeFolder(made_));
   std::set<fs::path> fetched;
@@ -80,16 +100,7 @@ absl::Status ModelTree::Prepare(const fs::path& old) {
     const fs::path target = Target(file);
     RETURN_IF_ERROR(MakeFolder(target.parent_path()));
     fetched.insert(target);
-    std::error_code error;
-    const fs::path before = is_folder_ ? old / file.path : old;
-    if (old.empty() || file.unpack || fs::exists(target, error) ||
-        !fs::is_regular_file(fs::symlink_status(before, error)) ||
-        fs::file_size(before, error) != file.size_bytes) {
-      continue;
-    }
-    // The downloader looks at its hash, and fetches it if it is another after all.
-    fs::copy_file(before, target, error);
-    if (error) fs::remove(target, error);
+    RETURN_IF_ERROR(TakeOver(file, old, reserve_bytes, stop));
   }
   std::vector<fs::path> leftovers;
   std::error_code error;
@@ -145,16 +156,16 @@ absl::Status ModelTree::Assemble(const transfer::UnpackLimits& limits, std::stop
   return is_folder_ ? SyncFolders(made_) : absl::OkStatus();
 }
 
-absl::StatusOr<std::shared_ptr<const models::Model>> ModelTree::Check() {
+absl::StatusOr<std::shared_ptr<const models::Model>> ModelTree::Check(Origin origin) {
   models::ModelStore store(workshop_);
-  // The downloader has verified them, and nobody else writes here.
+  // Nobody else writes here.
   for (const inference::SubnetFile& file : model_.files) {
-    if (file.unpack) continue;
+    if (file.unpack || origin == Origin::kRevived) continue;
     ASSIGN_OR_RETURN(const models::FileIdentity identity, Identity(Target(file)));
-    checked_[file.path] = identity;
     store.Learn(identity, file.sha256);
   }
   ASSIGN_OR_RETURN(std::shared_ptr<const models::Model> model, store.Find(model_.model));
+  for (const models::TreeFile& file : *model->files) checked_[file.path] = file.identity;
   if (models::Name(model->format) != model_.format) {
     return absl::InvalidArgumentError(base::StrCat("format: the subnet says ", model_.format,
                                                    ", the file is ",
@@ -171,6 +182,7 @@ absl::StatusOr<std::shared_ptr<const models::Model>> ModelTree::Check() {
 
 void ModelTree::Teach(models::ModelStore& store, const fs::path& installed) const {
   for (const inference::SubnetFile& file : model_.files) {
+    if (file.unpack) continue;
     const auto checked = checked_.find(file.path);
     if (checked == checked_.end()) continue;
     const auto now = Identity(is_folder_ ? installed / file.path : installed);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -30,22 +31,29 @@ class ModelTree {
   const std::filesystem::path& made() const { return made_; }
 
   // Makes the folders, clears away what an interrupted attempt unpacked, and takes over files of
-  // the right name and size from `old`, the version before; empty: none.
-  absl::Status Prepare(const std::filesystem::path& old);
+  // the right name and size from `old`, the version before; empty: none. ResourceExhausted when the
+  // disk has no room for that beside `reserve_bytes`.
+  absl::Status Prepare(const std::filesystem::path& old, std::uint64_t reserve_bytes,
+                       const std::stop_token& stop);
   // What is to be fetched, and where to.
   std::vector<transfer::FileToFetch> Files() const;
   // Unpacks archives, writes a manifest if the model needs one.
   absl::Status Assemble(const transfer::UnpackLimits& limits, std::stop_token stop);
-  // Whether it is a model as the subnet says; all of it is on disk then.
-  absl::StatusOr<std::shared_ptr<const models::Model>> Check();
+  // Whether it is a model as the subnet says; all of it is on disk then. What was just `kFetched`
+  // is not read again, for the downloader has; of what was `kRevived` every file is.
+  enum class Origin { kFetched, kRevived };
+  absl::StatusOr<std::shared_ptr<const models::Model>> Check(Origin origin);
   // Tells `store` the hashes of the files as they lie at `installed` now, so that it need not read
-  // them again; not of those that changed since Check.
+  // them again; not of those that changed since Check. Of what was revived only when the hash of
+  // the whole is what it was.
   void Teach(models::ModelStore& store, const std::filesystem::path& installed) const;
   // Deletes what is left of the workshop.
   void Clear() const;
 
  private:
   std::filesystem::path Target(const inference::SubnetFile& file) const;
+  absl::Status TakeOver(const inference::SubnetFile& file, const std::filesystem::path& old,
+                        std::uint64_t reserve_bytes, const std::stop_token& stop) const;
 
   const inference::SubnetModel& model_;
   const std::filesystem::path workshop_;

@@ -44,6 +44,16 @@ absl::StatusOr<inference::Subnet> AcceptSubnet(
   return std::move(answer.subnet);
 }
 
+std::chrono::milliseconds PauseAfter(std::size_t failures, std::chrono::milliseconds retry,
+                                     std::chrono::milliseconds interval) {
+  if (failures == 0) return interval;
+  std::chrono::milliseconds pause = std::min(retry, interval);
+  for (std::size_t n = 1; n < failures && pause < interval; ++n) {
+    pause = std::min(2 * pause, interval);
+  }
+  return pause;
+}
+
 SyncService::SyncService(const Registries& registries, models::ModelStore& store,
                          SyncServiceOptions options)
     : registries_(registries),
@@ -65,10 +75,13 @@ SyncState SyncService::state() const {
   std::lock_guard lock(mutex_);
   SyncState state = state_;
   if (synchronizer_) state.progress = synchronizer_->Progress();
+  if (synchronizer_) state.counts.transfer = synchronizer_->counts();
   return state;
 }
 
 void SyncService::Run(std::stop_token stop) {
+  std::size_t failures = 0;
+  std::uint64_t version = 0;
   while (!stop.stop_requested()) {
     {
       std::lock_guard lock(mutex_);
@@ -83,9 +96,13 @@ void SyncService::Run(std::stop_token stop) {
     }
     state_.running = false;
     state_.last_error = error;
-    const bool again_soon = !status.ok() || AnyFailed();
-    const auto pause = again_soon ? std::min(options_.retry, options_.interval) : options_.interval;
-    wake_.wait_for(lock, stop, pause, [this] { return asked_; });
+    ++state_.counts.passes;
+    state_.counts.failed_passes += status.ok() ? 0 : 1;
+    // What failed of another version says nothing of this one.
+    if (std::exchange(version, state_.subnet_version) != state_.subnet_version) failures = 0;
+    failures = !status.ok() || AnyFailed() ? failures + 1 : 0;
+    state_.pause = PauseAfter(failures, options_.retry, options_.interval);
+    wake_.wait_for(lock, stop, state_.pause, [this] { return asked_; });
   }
 }
 
@@ -120,6 +137,12 @@ absl::Status SyncService::OnePass(std::stop_token stop) {
   std::vector<ModelOutcome> outcomes = synchronizer_->Run(subnet, stop, {}, LogOutcome);
   if (options_.on_pass && !stop.stop_requested()) options_.on_pass(outcomes);
   std::lock_guard lock(mutex_);
+  for (const ModelOutcome& outcome : outcomes) {
+    using Kind = ModelOutcome::Kind;
+    const bool is_new = outcome.kind == Kind::kInstalled || outcome.kind == Kind::kRestored;
+    state_.counts.installed_models += is_new ? 1 : 0;
+    state_.counts.failed_models += outcome.kind == Kind::kFailed ? 1 : 0;
+  }
   state_.outcomes = std::move(outcomes);
   state_.finished_seconds = std::chrono::duration_cast<std::chrono::seconds>(
                                 std::chrono::system_clock::now().time_since_epoch())

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -39,20 +40,36 @@ absl::StatusOr<inference::Subnet> AcceptSubnet(
     std::stop_token stop,
     const std::function<void(const registry::RegistryProblem&)>& on_problem = {});
 
+// What was done since the service exists.
+struct SyncCounts {
+  std::uint64_t passes = 0;
+  std::uint64_t failed_passes = 0;     // That did not take place.
+  std::uint64_t installed_models = 0;  // Old versions that came back, too.
+  std::uint64_t failed_models = 0;     // Once for each pass in which one failed.
+  transfer::TransferCounts transfer;
+};
+
 struct SyncState {
   bool running = false;                 // A pass is under way.
   std::uint64_t subnet_version = 0;     // Accepted last; 0: none yet.
   std::int64_t finished_seconds = 0;    // Unix time of the end of the last pass; 0: none yet.
   std::string last_error;               // Why the last pass did not take place; empty if it did.
+  std::chrono::milliseconds pause{0};   // From the end of the last pass to the next, unless asked.
   std::vector<ModelOutcome> outcomes;   // Of the last pass.
   transfer::TransferProgress progress;  // Of the one under way.
+  SyncCounts counts;
 };
+
+// How long nothing is done after a pass, the `failures`th in a row in which something failed:
+// `interval` after none; otherwise `retry`, doubled with each further one, up to `interval`.
+std::chrono::milliseconds PauseAfter(std::size_t failures, std::chrono::milliseconds retry,
+                                     std::chrono::milliseconds interval);
 
 struct SyncServiceOptions {
   std::filesystem::path folder;
   Following following;
   std::chrono::milliseconds interval{std::chrono::minutes(5)};
-  std::chrono::milliseconds retry{std::chrono::seconds(15)};         // After a pass with a failure.
+  std::chrono::milliseconds retry{std::chrono::seconds(15)};         // See PauseAfter.
   std::chrono::milliseconds report_every{std::chrono::seconds(10)};  // A line, in a log.
   std::chrono::milliseconds draw_every{200};                         // Bars, on a terminal.
   SynchronizerOptions synchronizer;
@@ -61,7 +78,8 @@ struct SyncServiceOptions {
 };
 
 // Keeps a folder as its subnet wants it for as long as it exists: a pass at once, then in intervals
-// and whenever it is asked to. Logs what happens; shows how far downloads have come,
+// and whenever it is asked to; sooner after a pass in which something failed, less so with each
+// further one until the subnet changes. Logs what happens; shows how far downloads have come,
 // as bars on a terminal and as lines in a log. Thread-safe; one
 // thread of its own, and one that reports.
 class SyncService {

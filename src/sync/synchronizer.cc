@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <iterator>
 #include <set>
 #include <system_error>
 #include <thread>
@@ -10,6 +11,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "sync/content.h"
+#include "sync/decision.h"
 #include "sync/model_tree.h"
 #include "sync/progress_text.h"
 
@@ -19,51 +21,24 @@ namespace {
 namespace fs = std::filesystem;
 using Kind = ModelOutcome::Kind;
 
-std::int64_t Now() {
-  return std::chrono::duration_cast<std::chrono::seconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
-transfer::DownloaderOptions WithStaging(transfer::DownloaderOptions options,
-                                        const ModelsFolder& folder) {
-  options.staging = folder.staging();
+SynchronizerOptions Completed(SynchronizerOptions options, const ModelsFolder& folder) {
+  options.download.staging = folder.staging();
+  options.unpack.reserve_bytes = options.download.disk_reserve_bytes;
   return options;
 }
 
+// Whether files would be refused for this once more, whenever they are looked at.
+bool IsLasting(const absl::Status& refusal) {
+  return absl::IsInvalidArgument(refusal) || absl::IsFailedPrecondition(refusal) ||
+         absl::IsAlreadyExists(refusal) || absl::IsOutOfRange(refusal);
+}
+
 absl::Status Prefixed(std::string_view what, const absl::Status& status) {
+  if (status.ok()) return status;
   return absl::Status(status.code(), base::StrCat(what, ": ", std::string(status.message())));
 }
 
 }  // namespace
-
-std::string_view Name(Kind kind) {
-  switch (kind) {
-    case Kind::kKept:
-      return "kept";
-    case Kind::kAdopted:
-      return "adopted";
-    case Kind::kInstalled:
-      return "installed";
-    case Kind::kRestored:
-      return "restored";
-    case Kind::kRemoved:
-      return "removed";
-    case Kind::kSkipped:
-      return "skipped";
-    case Kind::kFailed:
-      return "failed";
-  }
-  return "";
-}
-
-std::string ToText(const ModelOutcome& outcome) {
-  std::string text = base::StrCat(outcome.model, outcome.version.empty() ? "" : " ",
-                                  outcome.version, ": ", Name(outcome.kind));
-  if (outcome.size_bytes > 0) text += base::StrCat(" (", BytesText(outcome.size_bytes), ")");
-  if (!outcome.status.ok()) text += base::StrCat(": ", std::string(outcome.status.message()));
-  return text;
-}
 
 // A model that is to be put in place.
 struct Synchronizer::Task {
@@ -72,14 +47,19 @@ struct Synchronizer::Task {
   std::optional<RetiredModel> restores;
   std::size_t outcome = 0;  // Its index.
   transfer::ProgressBoard progress;
+  std::atomic<bool> ended = false;
 };
 
 Synchronizer::Synchronizer(ModelsFolder& folder, models::ModelStore& store,
                            SynchronizerOptions options)
-    : options_(std::move(options)),
+    : options_(Completed(std::move(options), folder)),
       folder_(folder),
       store_(store),
-      downloader_(WithStaging(options_.download, folder)) {}
+      downloader_(options_.download),
+      budget_(folder, store,
+              {.budget_bytes = options_.disk_budget_bytes,
+               .reserve_bytes = options_.download.disk_reserve_bytes,
+               .retired_min = options_.retired_min}) {}
 
 // One call of Run.
 class Synchronizer::Pass {
@@ -94,30 +74,21 @@ class Synchronizer::Pass {
         on_outcome_(on_outcome) {}
 
   std::vector<ModelOutcome> Run() {
+    Forget();
     for (const inference::SubnetModel& model : subnet_.models) {
       if (only_.empty() || only_.contains(model.model.value())) Decide(model);
     }
     NameUnknown();
-    ClearStaging();
-    if (const absl::Status room = MakeRoom(); !room.ok()) {
-      for (const auto& task : tasks_) Conclude(*task, Kind::kFailed, room);
-    } else {
-      Work();
-    }
     RemoveUnwanted();
+    ClearStaging();
+    MakeRoom();
+    Work();
+    std::move(removals_.begin(), removals_.end(), std::back_inserter(outcomes_));
+    if (IsWhole()) owner_.CollectGarbage().IgnoreError();
     return std::move(outcomes_);
   }
 
  private:
-  ModelOutcome Outcome(const inference::SubnetModel& model, Kind kind,
-                       absl::Status status = absl::OkStatus()) const {
-    return {.kind = kind,
-            .model = model.model.value(),
-            .version = model.version,
-            .size_bytes = DownloadBytes(model),
-            .status = std::move(status)};
-  }
-
   // Adds the outcome of a model that needs no work.
   void Add(ModelOutcome outcome) {
     if (on_outcome_) on_outcome_(outcome);
@@ -126,75 +97,32 @@ class Synchronizer::Pass {
 
   void Conclude(const Task& task, Kind kind, absl::Status status = absl::OkStatus()) {
     std::lock_guard lock(mutex_);
-    outcomes_[task.outcome] = Outcome(*task.model, kind, std::move(status));
+    outcomes_[task.outcome] = OutcomeOf(*task.model, kind, std::move(status));
     if (on_outcome_) on_outcome_(outcomes_[task.outcome]);
   }
 
-  // What is to be done for a model.
+  // What was learned of contents that the subnet no longer has.
+  void Forget() {
+    std::set<std::string> wanted;
+    for (const inference::SubnetModel& model : subnet_.models) wanted.insert(ContentId(model));
+    std::erase_if(owner_.known_, [&](const auto& one) { return !wanted.contains(one.first); });
+  }
+
   void Decide(const inference::SubnetModel& model) {
-    if (owner_.options_.memory_bytes > 0 && model.memory_bytes_min > owner_.options_.memory_bytes) {
-      return Add(Outcome(model, Kind::kSkipped,
-                         absl::FailedPreconditionError(base::StrCat(
-                             "needs ", BytesText(model.memory_bytes_min), " of memory; there are ",
-                             BytesText(owner_.options_.memory_bytes)))));
+    Decision decision = sync::Decide(owner_.folder_, owner_.store_, subnet_.subnet_id, model,
+                                     owner_.options_.memory_bytes);
+    if (decision.outcome) return Add(*std::move(decision.outcome));
+    const auto known = owner_.known_.find(ContentId(model));
+    if (known != owner_.known_.end() && !known->second.refusal.ok()) {
+      return Add(OutcomeOf(model, Kind::kFailed, known->second.refusal));
     }
-    const auto before = owner_.folder_.Find(model.model.value());
-    if (!before.ok()) return Add(Outcome(model, Kind::kFailed, before.status()));
-    const auto there = owner_.store_.Find(model.model);
-    const std::string content = ContentId(model);
-    if (*before && (*before)->content_id == content && there.ok() &&
-        (*there)->tree_sha256 == (*before)->tree_sha256) {
-      return Keep(model, **before);
-    }
-    if (!*before && !absl::IsNotFound(there.status())) return Adopt(model, content);
     auto task = std::make_unique<Task>();
     task->model = &model;
-    task->before = *before;
-    task->restores = RetiredOf(model, content);
+    task->before = std::move(decision.before);
+    task->restores = std::move(decision.restores);
     task->outcome = outcomes_.size();
-    outcomes_.push_back(Outcome(model, Kind::kFailed, absl::CancelledError("not begun")));
+    outcomes_.push_back(OutcomeOf(model, Kind::kFailed, absl::CancelledError("not begun")));
     tasks_.push_back(std::move(task));
-  }
-
-  void Keep(const inference::SubnetModel& model, InstalledModel was) {
-    if (was.version != model.version || was.subnet_id != subnet_.subnet_id) {
-      was.version = model.version;
-      was.subnet_id = subnet_.subnet_id;
-      const absl::Status status = owner_.folder_.Adopt(was);
-      if (!status.ok()) return Add(Outcome(model, Kind::kFailed, status));
-    }
-    Add(Outcome(model, Kind::kKept));
-  }
-
-  // Somebody else put it there.
-  void Adopt(const inference::SubnetModel& model, const std::string& content) {
-    const std::string entry = EntryName(model);
-    const auto same = HasContentOf(owner_.folder_.path() / entry, model);
-    const auto there = owner_.store_.Find(model.model);
-    if (!same.ok() || !*same || !there.ok()) {
-      return Add(Outcome(model, Kind::kFailed,
-                         absl::AlreadyExistsError(base::StrCat(
-                             "another model of this name is in ", owner_.folder_.path().native(),
-                             " and was not synchronised; move it away"))));
-    }
-    const absl::Status status = owner_.folder_.Adopt({.model = model.model.value(),
-                                                      .subnet_id = subnet_.subnet_id,
-                                                      .version = model.version,
-                                                      .content_id = content,
-                                                      .entry = entry,
-                                                      .tree_sha256 = (*there)->tree_sha256,
-                                                      .size_bytes = (*there)->tree_size_bytes});
-    Add(Outcome(model, status.ok() ? Kind::kAdopted : Kind::kFailed, status));
-  }
-
-  std::optional<RetiredModel> RetiredOf(const inference::SubnetModel& model,
-                                        const std::string& content) const {
-    const auto retired = owner_.folder_.Retired();
-    if (!retired.ok()) return std::nullopt;
-    for (const RetiredModel& one : *retired) {
-      if (one.was.model == model.model.value() && one.was.content_id == content) return one;
-    }
-    return std::nullopt;
   }
 
   void NameUnknown() {
@@ -229,31 +157,32 @@ class Synchronizer::Pass {
     transfer::RemovePartialFiles(owner_.folder_.staging(), hashes).IgnoreError();
   }
 
-  // Keeps the budget: old versions go first.
-  absl::Status MakeRoom() {
-    std::uint64_t needed = 0;
-    for (const auto& task : tasks_) {
-      if (!task->restores) needed += DownloadBytes(*task->model);
-    }
-    const std::uint64_t budget = owner_.options_.disk_budget_bytes;
-    if (budget == 0 || needed == 0) return absl::OkStatus();
-    RETURN_IF_ERROR(owner_.CollectGarbage(needed).status());
-    const std::uint64_t used = SizeOnDisk(owner_.folder_.path() / ".ncn" / "retired") + Installed();
-    if (used + needed <= budget) return absl::OkStatus();
-    return absl::ResourceExhaustedError(
-        base::StrCat("the subnet's models need ", BytesText(needed), " more; ", BytesText(used),
-                     " of the ", BytesText(budget),
-                     " of --models-disk-budget are used; raise it, or name the models to keep to "
-                     "`ncn models pull`"));
+  // What it takes up when it is in place, as far as that is known.
+  std::uint64_t SizeOf(const inference::SubnetModel& model) {
+    std::lock_guard lock(mutex_);
+    const auto known = owner_.known_.find(ContentId(model));
+    const std::uint64_t unpacked = known == owner_.known_.end() ? 0 : known->second.unpacked_bytes;
+    return unpacked > 0 ? unpacked : DownloadBytes(model);
   }
 
-  std::uint64_t Installed() const {
-    std::uint64_t bytes = 0;
-    const auto installed = owner_.folder_.Installed();
-    if (installed.ok()) {
-      for (const InstalledModel& model : *installed) bytes += model.size_bytes;
+  // Old versions go first; what the budget has no room for then is not begun.
+  void MakeRoom() {
+    std::vector<std::uint64_t> sizes;
+    std::set<std::string> wanted;
+    for (const auto& task : tasks_) {
+      if (task->restores) wanted.insert(task->restores->was.content_id);
+      if (!task->restores) sizes.push_back(SizeOf(*task->model));
     }
-    return bytes;
+    const std::uint64_t needed = owner_.budget_.Affordable(sizes).value_or(0);
+    if (needed > 0) owner_.budget_.CollectGarbage(needed, false, wanted).IgnoreError();
+    const absl::Status opened = owner_.budget_.Open();
+    const std::size_t all = std::erase_if(tasks_, [&](const auto& task) {
+      if (task->restores) return false;
+      const absl::Status room = opened.ok() ? owner_.budget_.Take(SizeOf(*task->model)) : opened;
+      if (!room.ok()) Conclude(*task, Kind::kFailed, room);
+      return !room.ok();
+    });
+    if (all > 0) ClearStaging();
   }
 
   void Work() {
@@ -267,7 +196,10 @@ class Synchronizer::Pass {
       const std::size_t count = std::min(owner_.options_.models_at_once, tasks_.size());
       for (std::size_t i = 0; i < count; ++i) {
         workers.emplace_back([&] {
-          for (std::size_t n = next++; n < tasks_.size(); n = next++) Attend(*tasks_[n]);
+          for (std::size_t n = next++; n < tasks_.size(); n = next++) {
+            Attend(*tasks_[n]);
+            tasks_[n]->ended = true;
+          }
         });
       }
     }
@@ -279,8 +211,12 @@ class Synchronizer::Pass {
     if (stop_.stop_requested()) {
       return Conclude(task, Kind::kFailed, absl::CancelledError("stopped before it began"));
     }
-    if (task.restores && PutInPlace(task, true).ok()) return Conclude(task, Kind::kRestored);
-    const absl::Status status = PutInPlace(task, false);
+    absl::Status status;
+    if (task.restores) {
+      if (PutInPlace(task, true).ok()) return Conclude(task, Kind::kRestored);
+      status = owner_.budget_.Take(SizeOf(*task.model));
+    }
+    if (status.ok()) status = PutInPlace(task, false);
     Conclude(task, status.ok() ? Kind::kInstalled : Kind::kFailed, status);
   }
 
@@ -292,26 +228,21 @@ class Synchronizer::Pass {
       std::error_code error;
       fs::create_directories(tree.workshop(), error);
       RETURN_IF_ERROR(owner_.folder_.Revive(*task.restores, tree.made()));
-      const auto same = HasContentOf(tree.made(), model);
-      // Of what came from an archive only the hash of the whole tree is known.
-      const bool by_tree = std::any_of(model.files.begin(), model.files.end(),
-                                       [](const auto& file) { return file.unpack; });
-      if (!by_tree && (!same.ok() || !*same)) {
-        tree.Clear();
-        return absl::DataLossError("the old version was changed");
-      }
     } else {
       const fs::path old =
           task.before ? owner_.folder_.path() / task.before->entry : std::filesystem::path();
-      RETURN_IF_ERROR(tree.Prepare(old));
+      RETURN_IF_ERROR(tree.Prepare(old, owner_.options_.download.disk_reserve_bytes, stop_));
       RETURN_IF_ERROR(Fetch(tree, task));
-      RETURN_IF_ERROR(tree.Assemble(owner_.options_.unpack, stop_));
+      RETURN_IF_ERROR(Refusable(model, tree.Assemble(owner_.options_.unpack, stop_)));
+      RETURN_IF_ERROR(CountUnpacked(model, tree));
     }
-    const auto made = tree.Check();
-    if (!made.ok() || (restore && (*made)->tree_sha256 != task.restores->was.tree_sha256)) {
+    using Origin = ModelTree::Origin;
+    const auto made = tree.Check(restore ? Origin::kRevived : Origin::kFetched);
+    if (restore && (!made.ok() || (*made)->tree_sha256 != task.restores->was.tree_sha256)) {
       tree.Clear();
       return made.ok() ? absl::DataLossError("the old version was changed") : made.status();
     }
+    RETURN_IF_ERROR(Refusable(model, made.status()));
     RETURN_IF_ERROR(owner_.folder_.Install(tree.made(), {.model = model.model.value(),
                                                          .subnet_id = subnet_.subnet_id,
                                                          .version = model.version,
@@ -324,6 +255,29 @@ class Synchronizer::Pass {
     return absl::OkStatus();
   }
 
+  // `status` of what was made of the model's files, which are right. They stay until the next pass,
+  // for another process.
+  absl::Status Refusable(const inference::SubnetModel& model, absl::Status status) {
+    if (!IsLasting(status)) return status;
+    std::lock_guard lock(mutex_);
+    owner_.known_[ContentId(model)].refusal = status;
+    return status;
+  }
+
+  // The budget is for what archives come to, which shows only now.
+  absl::Status CountUnpacked(const inference::SubnetModel& model, const ModelTree& tree) {
+    const bool packed = std::any_of(model.files.begin(), model.files.end(),
+                                    [](const auto& file) { return file.unpack; });
+    const std::uint64_t counted = SizeOf(model);
+    const std::uint64_t bytes = packed ? SizeOnDisk(tree.made()) : 0;
+    if (bytes <= counted) return absl::OkStatus();
+    {
+      std::lock_guard lock(mutex_);
+      owner_.known_[ContentId(model)].unpacked_bytes = bytes;
+    }
+    return Prefixed("unpacked", owner_.budget_.Take(bytes - counted));
+  }
+
   absl::Status Fetch(const ModelTree& tree, Task& task) {
     const std::vector<transfer::FileToFetch> files = tree.Files();
     const std::vector<absl::Status> ends = owner_.downloader_.Fetch(files, stop_, &task.progress);
@@ -333,8 +287,11 @@ class Synchronizer::Pass {
     return absl::OkStatus();
   }
 
+  // All of the subnet, to its end.
+  bool IsWhole() const { return only_.empty() && !stop_.stop_requested(); }
+
   void RemoveUnwanted() {
-    if (!only_.empty() || stop_.stop_requested()) return;
+    if (!IsWhole()) return;
     std::set<std::string> wanted;
     for (const auto& model : subnet_.models) wanted.insert(model.model.value());
     const auto installed = owner_.folder_.Installed();
@@ -342,13 +299,13 @@ class Synchronizer::Pass {
     for (const InstalledModel& model : *installed) {
       if (model.subnet_id != subnet_.subnet_id || wanted.contains(model.model)) continue;
       const absl::Status status = owner_.folder_.Retire(model.model);
-      Add({.kind = status.ok() ? Kind::kRemoved : Kind::kFailed,
-           .model = model.model,
-           .version = model.version,
-           .size_bytes = model.size_bytes,
-           .status = status});
+      removals_.push_back({.kind = status.ok() ? Kind::kRemoved : Kind::kFailed,
+                           .model = model.model,
+                           .version = model.version,
+                           .size_bytes = model.size_bytes,
+                           .status = status});
+      if (on_outcome_) on_outcome_(removals_.back());
     }
-    owner_.CollectGarbage().IgnoreError();
   }
 
   Synchronizer& owner_;
@@ -359,6 +316,7 @@ class Synchronizer::Pass {
   std::vector<std::unique_ptr<Task>> tasks_;
   std::mutex mutex_;  // Of what workers write.
   std::vector<ModelOutcome> outcomes_;
+  std::vector<ModelOutcome> removals_;
 };
 
 std::vector<ModelOutcome> Synchronizer::Run(
@@ -367,51 +325,25 @@ std::vector<ModelOutcome> Synchronizer::Run(
   return Pass(*this, subnet, std::move(stop), only, on_outcome).Run();
 }
 
-absl::StatusOr<std::uint64_t> Synchronizer::CollectGarbage(std::uint64_t needed_bytes,
-                                                           bool dry_run) {
-  ASSIGN_OR_RETURN(const std::vector<RetiredModel> retired, folder_.Retired());
-  ASSIGN_OR_RETURN(const std::vector<InstalledModel> installed, folder_.Installed());
-  const std::uint64_t budget = options_.disk_budget_bytes;
-  std::uint64_t used = needed_bytes;
-  for (const InstalledModel& model : installed) used += model.size_bytes;
-  for (const RetiredModel& model : retired) used += model.was.size_bytes;
-  std::uint64_t freed = 0;
-  for (const RetiredModel& old : retired) {
-    if (budget > 0 && used - freed <= budget) break;
-    const bool young = Now() - old.retired_seconds < options_.retired_min.count();
-    if (young || store_.InUse(old.was.tree_sha256)) continue;
-    if (!dry_run) RETURN_IF_ERROR(folder_.Delete(old));
-    freed += old.was.size_bytes;
-  }
-  return freed;
-}
-
 transfer::TransferProgress Synchronizer::Progress() const {
   transfer::TransferProgress all;
-  all.total.name = "total";
-  all.total.state = transfer::FileState::kDone;
+  std::vector<transfer::FileProgress> counted;
+  double bytes_per_second = 0;
   std::lock_guard lock(mutex_);
   for (const Task* task : tasks_) {
     transfer::TransferProgress one = task->progress.Read();
-    if (one.files.empty()) {  // Not begun, or restored.
-      all.total.size_bytes += task->restores ? 0 : DownloadBytes(*task->model);
-      continue;
+    if (one.files.empty() && !task->restores && !task->ended) {  // Not begun.
+      counted.push_back({.size_bytes = DownloadBytes(*task->model)});
     }
-    all.total.size_bytes += one.total.size_bytes;
-    all.total.present_bytes += one.total.present_bytes;
-    all.total.fetched_bytes += one.total.fetched_bytes;
-    all.total.bytes_per_second += one.total.bytes_per_second;
-    all.total.retries += one.total.retries;
-    for (transfer::FileProgress& file : one.files) all.files.push_back(std::move(file));
+    counted.insert(counted.end(), one.files.begin(), one.files.end());
+    bytes_per_second += one.total.bytes_per_second;
+    std::move(one.files.begin(), one.files.end(), std::back_inserter(all.files));
   }
+  all.total = transfer::TotalOf(counted);
   if (all.total.present_bytes < all.total.size_bytes) {
     all.total.state = transfer::FileState::kDownloading;
-    if (all.total.bytes_per_second >= 1) {
-      all.total.time_left = std::chrono::seconds(static_cast<std::int64_t>(
-          static_cast<double>(all.total.size_bytes - all.total.present_bytes) /
-          all.total.bytes_per_second));
-    }
   }
+  transfer::SetRate(all.total, bytes_per_second);
   return all;
 }
 

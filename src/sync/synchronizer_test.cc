@@ -4,8 +4,8 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "sync/content.h"
-#include "sync/testing_models.h"
+#include "sync/testing_synchronizer.h"
+#include "transfer/testing_server.h"
 
 namespace ncn::sync {
 namespace {
@@ -13,67 +13,9 @@ namespace {
 namespace fs = std::filesystem;
 using Kind = ModelOutcome::Kind;
 using testing::HasSubstr;
+using testing::SizeIs;
 
-// A subnet whose files lie in a folder of this machine.
-class SynchronizerTest : public testing::Test {
- protected:
-  SynchronizerTest() : store_(models()) {
-    subnet_.subnet_id = 1;
-    subnet_.version = 1;
-    options_.download.file_folders = {published()};
-    options_.download.disk_reserve_bytes = 0;
-    options_.download.retries_max = 0;
-    options_.retired_min = std::chrono::seconds(0);
-    Reopen();
-  }
-
-  fs::path models() const { return temporary_.path() / "models"; }
-  fs::path published() const { return temporary_.path() / "published"; }
-
-  void Reopen() {
-    synchronizer_.reset();
-    folder_.reset();
-    auto folder = ModelsFolder::Open(models());
-    ASSERT_TRUE(folder.ok()) << folder.status();
-    folder_ = *std::move(folder);
-    synchronizer_ = std::make_unique<Synchronizer>(*folder_, store_, options_);
-  }
-
-  inference::SubnetFile Publish(const std::string& path, const std::string& bytes) {
-    const std::string hash = Sha256Hex(bytes);
-    WriteFile(published() / hash, bytes);
-    return {.path = path,
-            .size_bytes = bytes.size(),
-            .sha256 = hash,
-            .sources = {"file://" + (published() / hash).native()}};
-  }
-  inference::SubnetModel& Add(const std::string& name, std::vector<inference::SubnetFile> files,
-                              const std::string& version = "1") {
-    subnet_.models.push_back({.model = *inference::ModelId::Parse(name),
-                              .version = version,
-                              .format = "safetensors",
-                              .files = std::move(files)});
-    return subnet_.models.back();
-  }
-  std::vector<ModelOutcome> Run(const std::vector<std::string>& only = {}) {
-    return synchronizer_->Run(subnet_, {}, only);
-  }
-  ModelOutcome RunOne() {
-    const std::vector<ModelOutcome> outcomes = Run();
-    EXPECT_EQ(outcomes.size(), 1u);
-    return outcomes.empty() ? ModelOutcome() : outcomes.front();
-  }
-  bool Serves(const std::string& name) {
-    return store_.Find(*inference::ModelId::Parse(name)).ok();
-  }
-
-  TemporaryFolder temporary_;
-  models::ModelStore store_;
-  inference::Subnet subnet_;
-  SynchronizerOptions options_;
-  std::unique_ptr<ModelsFolder> folder_;
-  std::unique_ptr<Synchronizer> synchronizer_;
-};
+class SynchronizerTest : public SynchronizerFixture {};
 
 TEST_F(SynchronizerTest, InstallsWhatIsMissingAndKeepsWhatIsThere) {
   Add("tiny", {Publish("tiny_model.safetensors", SafetensorsOf(1))});
@@ -107,7 +49,7 @@ TEST_F(SynchronizerTest, KeepsAnOldVersionWhileItIsInUse) {
   ASSERT_EQ(RunOne().kind, Kind::kInstalled);
   EXPECT_EQ(folder_->Retired()->size(), 1u);
   lease->reset();
-  const auto freed = synchronizer_->CollectGarbage(0, true);
+  const auto freed = synchronizer_->CollectGarbage(true);
   ASSERT_TRUE(freed.ok());
   EXPECT_EQ(*freed, SafetensorsOf(1).size());
   EXPECT_EQ(folder_->Retired()->size(), 1u) << "a dry run deletes nothing";
@@ -196,16 +138,6 @@ TEST_F(SynchronizerTest, SkipsWhatThisMachineHasNoMemoryFor) {
   EXPECT_THAT(std::string(outcome.status.message()), HasSubstr("needs 2.0 MiB of memory"));
 }
 
-TEST_F(SynchronizerTest, KeepsToTheBudget) {
-  options_.disk_budget_bytes = 100;
-  Reopen();
-  Add("large", {Publish("large.safetensors", SafetensorsOf(1, 1000))});
-  const ModelOutcome outcome = RunOne();
-  EXPECT_EQ(outcome.kind, Kind::kFailed);
-  EXPECT_TRUE(absl::IsResourceExhausted(outcome.status));
-  EXPECT_THAT(std::string(outcome.status.message()), HasSubstr("--models-disk-budget"));
-}
-
 TEST_F(SynchronizerTest, TakesTheScriptThatTheSubnetNamesIntoTheModel) {
   inference::SubnetModel& model =
       Add("scripted", {Publish("w.safetensors", SafetensorsOf(1)), Publish("run.py", "print()\n")});
@@ -229,6 +161,29 @@ TEST_F(SynchronizerTest, RefusesAScriptThatIsNotThereAndAFormatThatIsAnother) {
   EXPECT_FALSE(Serves("wrong"));
 }
 
+TEST_F(SynchronizerTest, FetchesWhatTheStoreRefusesOnceOnly) {
+  const std::string body = SafetensorsOf(1);
+  transfer::TestServer server([&](const auto& request, auto& connection) {
+    transfer::ServeRanges(body, request, connection);
+  });
+  inference::SubnetFile file = Publish("wrong.safetensors", body);
+  file.sources = {server.Url("/f")};
+  Add("wrong", {file}).format = "onnx";
+  const ModelOutcome first = RunOne();
+  EXPECT_THAT(std::string(first.status.message()), HasSubstr("the subnet says onnx"));
+  ASSERT_THAT(server.requests(), SizeIs(1));
+  // Another process finds the files and comes to its own conclusion,
+  Reopen();
+  EXPECT_EQ(RunOne().status, first.status);
+  // which counts from then on, so that the room is free again.
+  EXPECT_EQ(RunOne().status, first.status);
+  EXPECT_TRUE(fs::is_empty(folder_->staging()));
+  EXPECT_EQ(RunOne().status, first.status);
+  EXPECT_THAT(server.requests(), SizeIs(1));
+  subnet_.models[0].format = "safetensors";
+  EXPECT_EQ(RunOne().kind, Kind::kInstalled);
+}
+
 TEST_F(SynchronizerTest, FetchesOnlyWhatWasAskedForAndNamesWhatIsUnknown) {
   Add("a", {Publish("a.safetensors", SafetensorsOf(1))});
   Add("b", {Publish("b.safetensors", SafetensorsOf(2))});
@@ -239,6 +194,28 @@ TEST_F(SynchronizerTest, FetchesOnlyWhatWasAskedForAndNamesWhatIsUnknown) {
   EXPECT_TRUE(std::any_of(outcomes.begin(), outcomes.end(), [](const ModelOutcome& outcome) {
     return outcome.model == "nothing" && absl::IsNotFound(outcome.status);
   }));
+}
+
+TEST_F(SynchronizerTest, CopiesNothingFromTheVersionBeforeThatTheReserveNeeds) {
+  const auto pair = [&](const std::string& script) -> inference::SubnetModel& {
+    inference::SubnetModel& model = Add(
+        "pair", {Publish("w.safetensors", SafetensorsOf(1)), Publish("run.py", script)}, script);
+    model.executor_script = "run.py";
+    return model;
+  };
+  pair("1");
+  ASSERT_EQ(RunOne().kind, Kind::kInstalled);
+  options_.download.disk_reserve_bytes = std::uint64_t{1} << 60;
+  Reopen();
+  subnet_.models.clear();
+  pair("2");
+  const ModelOutcome outcome = RunOne();
+  EXPECT_TRUE(absl::IsResourceExhausted(outcome.status)) << outcome.status;
+  EXPECT_THAT(std::string(outcome.status.message()), HasSubstr("stay in reserve"));
+  for (const auto& entry : fs::recursive_directory_iterator(folder_->staging())) {
+    EXPECT_FALSE(entry.is_regular_file()) << entry.path();
+  }
+  EXPECT_EQ(ReadAllOf(models() / "pair" / "run.py"), "1");
 }
 
 TEST_F(SynchronizerTest, TakesFilesThatDidNotChangeFromTheVersionBefore) {

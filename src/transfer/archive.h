@@ -15,6 +15,7 @@ struct UnpackLimits {
   std::uint64_t bytes_max = std::uint64_t{64} << 30;  // Of all files together, unpacked.
   std::uint64_t ratio_max = 1000;                     // Unpacked bytes for a byte of the archive,
   std::uint64_t ratio_free_bytes = std::uint64_t{64} << 20;  // once there are more than these.
+  std::uint64_t reserve_bytes = 0;  // Of the disk, stay free; looked at every few MiB.
 };
 
 struct UnpackedFile {
@@ -34,7 +35,8 @@ struct UnpackedFile {
 //   AlreadyExists       two files of one name, a file where another needs a folder, or either of
 //   them
 //                       in the folder already; a folder that is there is used
-//   ResourceExhausted   past a limit, or the disk is full
+//   OutOfRange          past a limit on what an archive may hold
+//   ResourceExhausted   the disk is full but for the reserve
 //   Cancelled           `stop` was requested
 absl::StatusOr<std::vector<UnpackedFile>> Unpack(int archive_fd, int folder_fd,
                                                  const UnpackLimits& limits = {},

@@ -1,20 +1,18 @@
 #include "transfer/archive.h"
 
-// In angle brackets, for the folder has an archive.h of its own.
-#include <archive.h>
-#include <archive_entry.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
-#include <functional>
 
 #include "base/files.h"
 #include "base/strings.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "transfer/testing_archive.h"
 #include "transfer/testing_download.h"
+#include "transfer/testing_file_size_limit.h"
 #include "transfer/tree_writer.h"
 
 namespace ncn::transfer {
@@ -22,15 +20,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-struct TestEntry {
-  std::string path;
-  std::string content = "content";
-  mode_t type = AE_IFREG;
-  mode_t mode = 0644;
-  std::function<void(archive_entry*)> change = {};
-};
-
-enum class Format { kTarGz, kZip };
+using Format = ArchiveFormat;
 
 class ArchiveTest : public ::testing::TestWithParam<Format> {
  protected:
@@ -43,30 +33,7 @@ class ArchiveTest : public ::testing::TestWithParam<Format> {
   std::filesystem::path ArchivePath() const { return folder_.path() / "archive"; }
 
   void Write(const std::vector<TestEntry>& entries, Format format) const {
-    archive* out = archive_write_new();
-    if (format == Format::kZip) {
-      archive_write_set_format_zip(out);
-    } else {
-      archive_write_set_format_pax_restricted(out);
-      archive_write_add_filter_gzip(out);
-    }
-    ASSERT_EQ(archive_write_open_filename(out, ArchivePath().c_str()), ARCHIVE_OK);
-    for (const TestEntry& test : entries) {
-      archive_entry* entry = archive_entry_new();
-      archive_entry_set_pathname(entry, test.path.c_str());
-      archive_entry_set_filetype(entry, test.type);
-      archive_entry_set_perm(entry, test.mode);
-      archive_entry_set_size(
-          entry, static_cast<la_int64_t>(test.type == AE_IFREG ? test.content.size() : 0));
-      if (test.change) test.change(entry);
-      ASSERT_GE(archive_write_header(out, entry), ARCHIVE_WARN) << archive_error_string(out);
-      if (archive_entry_size(entry) > 0) {
-        archive_write_data(out, test.content.data(), test.content.size());
-      }
-      archive_entry_free(entry);
-    }
-    archive_write_close(out);
-    archive_write_free(out);
+    WriteArchive(ArchivePath(), entries, format);
   }
 
   absl::StatusOr<std::vector<UnpackedFile>> UnpackIt(const UnpackLimits& limits = {},
@@ -157,7 +124,7 @@ TEST_P(ArchiveTest, RefusesTwoEntriesOfOneName) {
 }
 
 TEST_P(ArchiveTest, KeepsToItsLimits) {
-  const auto code = absl::StatusCode::kResourceExhausted;
+  const auto code = absl::StatusCode::kOutOfRange;
   EXPECT_THAT(Refusal({{.path = "a"}, {.path = "b"}}, code, {.entries_max = 2}),
               HasSubstr("more than 2 entries"));
   EXPECT_THAT(Refusal({{.path = "a"}, {.path = "b"}}, code, {.bytes_max = 20}),
@@ -165,6 +132,23 @@ TEST_P(ArchiveTest, KeepsToItsLimits) {
   EXPECT_THAT(Refusal({{.path = "a", .content = std::string(2'000'000, '\0')}}, code,
                       {.ratio_max = 100, .ratio_free_bytes = 1'000'000}),
               HasSubstr("more than 100 times its"));
+}
+
+TEST_P(ArchiveTest, KeepsAReserveOfTheDisk) {
+  const std::string why =
+      Refusal({}, absl::StatusCode::kResourceExhausted, {.reserve_bytes = std::uint64_t{1} << 60});
+  EXPECT_THAT(why, HasSubstr("'first/good': needs 7 bytes of disk"));
+  EXPECT_THAT(why, HasSubstr("1152921504606846976 stay in reserve"));
+}
+
+TEST_P(ArchiveTest, LeavesNothingWhenTheDiskFillsUpMidway) {
+  const FileSizeLimit limit;
+  Write({{.path = "first/good"}, {.path = "large", .content = std::string(1'000'000, 'x')}},
+        GetParam());
+  limit.Set(300'000);
+  const auto files = UnpackIt();
+  EXPECT_EQ(files.status().code(), absl::StatusCode::kResourceExhausted) << files.status();
+  EXPECT_TRUE(std::filesystem::is_empty(Folder()));
 }
 
 TEST_P(ArchiveTest, ReplacesNothing) {

@@ -48,8 +48,8 @@ absl::StatusOr<bool> HasContent(const std::filesystem::path& path, std::uint64_t
   return absl::CancelledError("stopped");
 }
 
-absl::Status CopyToTarget(int fd, const std::string& temporary,
-                          const std::filesystem::path& target) {
+absl::Status CopyToTarget(int fd, const std::string& temporary, const std::filesystem::path& target,
+                          const std::stop_token& stop) {
   const absl::Status status = [&]() -> absl::Status {
     const base::UniqueFd copy(
         ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
@@ -57,6 +57,7 @@ absl::Status CopyToTarget(int fd, const std::string& temporary,
     off_t from = 0;
     ssize_t copied = 1;
     while (copied > 0) {
+      if (stop.stop_requested()) return absl::CancelledError("stopped");
       constexpr std::size_t kStepBytes = std::size_t{16} << 20;
       copied = ::copy_file_range(fd, &from, copy.get(), nullptr, kStepBytes, 0);
       if (copied < 0 && errno == EINTR) copied = 1;
@@ -75,6 +76,17 @@ absl::Status SyncFolder(const std::filesystem::path& folder) {
   const base::UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (fd.valid() && ::fsync(fd.get()) == 0) return absl::OkStatus();
   return base::ErrnoStatus(errno, folder.native());
+}
+
+absl::Status WriteAt(int fd, std::uint64_t offset, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return WriteStatus(errno, "write");
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+    offset += static_cast<std::uint64_t>(written);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status WriteStatus(int error, std::string_view what) {

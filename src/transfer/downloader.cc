@@ -32,6 +32,7 @@ struct Downloader::Shared {
   const DownloaderOptions options;
   TokenBucket bandwidth;
   ReaderPool readers;
+  TransferTally tally;
 };
 
 namespace {
@@ -80,6 +81,7 @@ class Batch {
     }
     Supervise(stop);
     runners.clear();  // Joins them.
+    board_.End();
     return statuses_;
   }
 
@@ -157,6 +159,7 @@ class Batch {
   }
 
   void Finish(const Group& group, const absl::Status& status) {
+    if (!status.ok() && !absl::IsCancelled(status)) ++context_.tally.failed_files;
     for (const std::size_t i : group) {
       statuses_[i] = status;
       board_.SetState(i, status.ok() ? FileState::kDone : FileState::kFailed);
@@ -198,11 +201,22 @@ Downloader::Downloader(DownloaderOptions options)
 
 Downloader::~Downloader() = default;
 
+TransferCounts Downloader::counts() const {
+  const TransferTally& tally = shared_->tally;
+  return {.fetched_bytes = tally.fetched_bytes,
+          .fetched_files = tally.fetched_files,
+          .failed_files = tally.failed_files,
+          .retries = tally.retries,
+          .wrong_hashes = tally.wrong_hashes};
+}
+
 std::vector<absl::Status> Downloader::Fetch(const std::vector<FileToFetch>& files,
                                             std::stop_token stop, ProgressBoard* progress) {
   ProgressBoard board;
-  const DownloadContext context = {
-      .options = shared_->options, .bandwidth = shared_->bandwidth, .readers = shared_->readers};
+  const DownloadContext context = {.options = shared_->options,
+                                   .bandwidth = shared_->bandwidth,
+                                   .readers = shared_->readers,
+                                   .tally = shared_->tally};
   return Batch(context, files, progress != nullptr ? *progress : board).Run(stop);
 }
 

@@ -56,6 +56,15 @@ struct FileToFetch {
   std::filesystem::path target;      // In a folder that exists. Replaced if it is there.
 };
 
+// What a downloader has done since it exists.
+struct TransferCounts {
+  std::uint64_t fetched_bytes = 0;  // Taken from sources, repeated ones included.
+  std::uint64_t fetched_files = 0;  // That came whole and right.
+  std::uint64_t failed_files = 0;   // That could not be had; not those that were stopped.
+  std::uint64_t retries = 0;        // Attempts that failed and were repeated.
+  std::uint64_t wrong_hashes = 0;   // Times that what came was not what was asked for.
+};
+
 // Fetches files from places that may lie, stall or vanish. A file appears under its target's name
 // only when it is whole, has the hash that was asked for, and is on disk.
 //
@@ -99,6 +108,8 @@ class Downloader {
   // `progress`, if not null, must outlive the call.
   std::vector<absl::Status> Fetch(const std::vector<FileToFetch>& files, std::stop_token stop = {},
                                   ProgressBoard* progress = nullptr);
+
+  TransferCounts counts() const;
 
  private:
   struct Shared;

@@ -56,9 +56,10 @@ absl::Status FileDownload::Run(const std::stop_token& stop) {
     const auto found = std::find(right.begin(), right.end(), true);
     if (found == right.end()) {
       RETURN_IF_ERROR(Download(stop));
+      ++context_.tally.fetched_files;
       board_.SetState(index_, FileState::kVerifying);
       for (std::size_t i = 1; i < targets_.size(); ++i) {
-        RETURN_IF_ERROR(CopyToTarget(part_->fd(), part_->CopyPath(), targets_[i]));
+        RETURN_IF_ERROR(CopyToTarget(part_->fd(), part_->CopyPath(), targets_[i], stop));
       }
       return part_->Publish(targets_[0]);
     }
@@ -70,7 +71,7 @@ absl::Status FileDownload::Run(const std::stop_token& stop) {
     if (!fd.valid()) return base::ErrnoStatus(errno, source.native());
     for (std::size_t i = 0; i < targets_.size(); ++i) {
       if (right[i]) continue;
-      RETURN_IF_ERROR(CopyToTarget(fd.get(), part_->CopyPath(), targets_[i]));
+      RETURN_IF_ERROR(CopyToTarget(fd.get(), part_->CopyPath(), targets_[i], stop));
     }
     return absl::OkStatus();
   }();
@@ -104,10 +105,11 @@ absl::Status FileDownload::Download(const std::stop_token& stop) {
     if (digest == file_.sha256) return absl::OkStatus();
     const std::lock_guard lock(mutex_);
     if (digest) {
+      ++context_.tally.wrong_hashes;
+      const std::string givers = sources_.HashIsWrong(*digest, file_.sha256, kept > 0);
       base::Log("transfer")
-          .warn("{}: SHA-256 {} instead of {}; fetched again from elsewhere", file_.name, *digest,
-                file_.sha256);
-      sources_.HashIsWrong(*digest, file_.sha256, kept > 0);
+          .warn("{}: what came from {} has the SHA-256 {} instead of {}; deleted", file_.name,
+                givers, *digest, file_.sha256);
     } else if (!sources_.NextAlone()) {
       return sources_.Summary();
     }

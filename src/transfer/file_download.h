@@ -27,11 +27,21 @@
 
 namespace ncn::transfer {
 
+// TransferCounts in the making. Thread-safe.
+struct TransferTally {
+  std::atomic<std::uint64_t> fetched_bytes = 0;
+  std::atomic<std::uint64_t> fetched_files = 0;
+  std::atomic<std::uint64_t> failed_files = 0;
+  std::atomic<std::uint64_t> retries = 0;
+  std::atomic<std::uint64_t> wrong_hashes = 0;
+};
+
 // What the downloads of one downloader share; outlives them.
 struct DownloadContext {
   const DownloaderOptions& options;
   TokenBucket& bandwidth;
   ReaderPool& readers;
+  TransferTally& tally;
 };
 
 // Fetches one file. Each connection has a thread; the thread of Run hashes what they have written,
@@ -93,6 +103,7 @@ class FileDownload {
   void Settle(Lane& lane, const ReadEnd& end);
   void SettleFailure(const Lane& lane, const ReadEnd& end);
   void Leave(Source& source, const absl::Status& why);
+  void LogLeft(const Source& source, const absl::Status& why) const;
   void EndRound(absl::Status status);
   void Changed();
 

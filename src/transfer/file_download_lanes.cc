@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/logging.h"
 #include "base/strings.h"
 #include "transfer/file_download.h"
 #include "transfer/file_reader.h"
@@ -193,6 +194,7 @@ ReadEnd FileDownload::ReadChunks(const Lane& lane, const ByteSink& sink) {
 absl::Status FileDownload::Take(Lane& lane, std::string_view bytes) {
   const std::uint64_t position = lane.position;
   board_.AddFetched(index_, bytes.size());
+  context_.tally.fetched_bytes += bytes.size();
   const std::uint64_t left = lane.left();
   const bool is_last = lane.cut && bytes.size() >= left;
   if (is_last) {
@@ -258,6 +260,7 @@ void FileDownload::SettleFailure(const Lane& lane, const ReadEnd& end) {
   // Connections that break together are one failure.
   if (lane.began < source.failed_at) return;
   board_.AddRetry(index_);
+  ++context_.tally.retries;
   if (lane.stalled) {
     const absl::Status why = absl::DeadlineExceededError(
         base::StrCat("stalled: less than ", context_.options.stall_bytes_per_second,
@@ -274,14 +277,23 @@ void FileDownload::SettleFailure(const Lane& lane, const ReadEnd& end) {
     source.readers_max = others;
     return;
   }
-  sources_.Failed(source, end.status, end.wait, std::chrono::steady_clock::now());
+  if (!sources_.Failed(source, end.status, end.wait, std::chrono::steady_clock::now())) {
+    LogLeft(source, end.status);
+  }
 }
 
 void FileDownload::Leave(Source& source, const absl::Status& why) {
   sources_.Leave(source, why);
+  LogLeft(source, why);
   for (Lane& lane : lanes_) {
     if (lane.source == &source) lane.stop.request_stop();
   }
+}
+
+void FileDownload::LogLeft(const Source& source, const absl::Status& why) const {
+  base::Log("transfer")
+      .warn("{}: {} is not asked again: {}", file_.name, source.address.printable,
+            std::string(why.message()));
 }
 
 }  // namespace ncn::transfer

@@ -38,17 +38,6 @@ std::string BootId() {
   return *std::move(id);
 }
 
-absl::Status WriteAt(int fd, std::uint64_t offset, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return WriteStatus(errno, "write");
-    bytes.remove_prefix(static_cast<std::size_t>(written));
-    offset += static_cast<std::uint64_t>(written);
-  }
-  return absl::OkStatus();
-}
-
 // Empty while somebody else has the lock.
 absl::StatusOr<std::optional<base::UniqueFd>> TryLock(const std::string& path) {
   base::UniqueFd fd(

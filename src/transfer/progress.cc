@@ -49,21 +49,31 @@ std::string_view FileStateName(FileState state) {
   return "unknown";
 }
 
+FileProgress TotalOf(const std::vector<FileProgress>& files) {
+  FileProgress total{.name = "total", .state = Joined(files)};
+  for (const FileProgress& file : files) {
+    total.size_bytes += file.state == FileState::kFailed ? file.present_bytes : file.size_bytes;
+    total.present_bytes += file.present_bytes;
+    total.fetched_bytes += file.fetched_bytes;
+    total.retries += file.retries;
+  }
+  return total;
+}
+
+void SetRate(FileProgress& progress, double bytes_per_second) {
+  progress.bytes_per_second = bytes_per_second;
+  progress.time_left = TimeLeft(progress);
+}
+
 TransferProgress ProgressBoard::Read() const {
   TransferProgress progress;
-  progress.total.name = "total";
   std::lock_guard lock(mutex_);
   for (const Entry& entry : entries_) {
-    FileProgress& file = progress.files.emplace_back(entry.progress);
-    file.time_left = TimeLeft(file);
-    progress.total.size_bytes += file.size_bytes;
-    progress.total.present_bytes += file.present_bytes;
-    progress.total.fetched_bytes += file.fetched_bytes;
-    progress.total.retries += file.retries;
+    progress.files.push_back(entry.progress);
+    SetRate(progress.files.back(), entry.progress.bytes_per_second);
   }
-  progress.total.bytes_per_second = total_rate_;
-  progress.total.time_left = TimeLeft(progress.total);
-  progress.total.state = Joined(progress.files);
+  progress.total = TotalOf(progress.files);
+  SetRate(progress.total, total_rate_);
   return progress;
 }
 
@@ -72,12 +82,15 @@ void ProgressBoard::Begin(std::vector<FileProgress> files) {
   entries_.clear();
   for (FileProgress& file : files) entries_.push_back({.progress = std::move(file)});
   total_rate_ = 0;
+  total_at_tick_ = 0;
   ticked_.reset();
 }
 
 void ProgressBoard::SetState(std::size_t file, FileState state) {
   std::lock_guard lock(mutex_);
-  entries_[file].progress.state = state;
+  FileProgress& progress = entries_[file].progress;
+  progress.state = state;
+  if (state != FileState::kDownloading) progress.bytes_per_second = 0;
 }
 
 void ProgressBoard::SetSource(std::size_t file, std::string source) {
@@ -111,16 +124,25 @@ void ProgressBoard::Tick(std::chrono::steady_clock::time_point now) {
   ticked_ = now;
   // The first measurement counts whole, later ones by their share of the smoothing time.
   const double weight = 1 - std::exp(-seconds / kSmoothingSeconds);
-  total_rate_ = 0;
-  for (Entry& entry : entries_) {
-    const double rate =
-        static_cast<double>(entry.progress.fetched_bytes - entry.fetched_at_tick) / seconds;
-    double& smooth = entry.progress.bytes_per_second;
+  const auto measure = [&](double& smooth, std::uint64_t fetched, std::uint64_t& at_tick) {
+    const double rate = static_cast<double>(fetched - std::exchange(at_tick, fetched)) / seconds;
     smooth = smooth == 0 ? rate : smooth + weight * (rate - smooth);
     if (smooth < 1) smooth = 0;
-    entry.fetched_at_tick = entry.progress.fetched_bytes;
-    total_rate_ += smooth;
+  };
+  std::uint64_t fetched_bytes = 0;
+  for (Entry& entry : entries_) {
+    FileProgress& file = entry.progress;
+    fetched_bytes += file.fetched_bytes;
+    measure(file.bytes_per_second, file.fetched_bytes, entry.fetched_at_tick);
+    if (file.state != FileState::kDownloading) file.bytes_per_second = 0;
   }
+  measure(total_rate_, fetched_bytes, total_at_tick_);
+}
+
+void ProgressBoard::End() {
+  std::lock_guard lock(mutex_);
+  for (Entry& entry : entries_) entry.progress.bytes_per_second = 0;
+  total_rate_ = 0;
 }
 
 }  // namespace ncn::transfer

@@ -31,7 +31,7 @@ struct FileProgress {
   std::uint64_t fetched_bytes = 0;  // Taken from sources in this run, repeated ones included.
   std::string source;               // The one in use, fit to print; empty when there is none.
   int retries = 0;                  // Attempts that failed and were repeated.
-  double bytes_per_second = 0;      // Fetched, averaged over some seconds.
+  double bytes_per_second = 0;      // Fetched, averaged over some seconds; 0 unless downloading.
   std::optional<std::chrono::seconds> time_left;  // Of what is missing, at this rate.
 };
 
@@ -39,6 +39,13 @@ struct TransferProgress {
   FileProgress total;
   std::vector<FileProgress> files;  // In the order in which they were asked for.
 };
+
+// All files as one; what failed files lack is no part of it. Its rate is for the caller to set:
+// SetRate.
+FileProgress TotalOf(const std::vector<FileProgress>& files);
+
+// Sets the rate, and the time left that follows from it.
+void SetRate(FileProgress& progress, double bytes_per_second);
 
 // The account that one call of Downloader::Fetch keeps of itself while it runs. Thread-safe: the
 // downloader writes, anybody reads.
@@ -55,6 +62,8 @@ class ProgressBoard {
   void AddRetry(std::size_t file);
   // Measures the rates. To be called every now and then.
   void Tick(std::chrono::steady_clock::time_point now);
+  // Nothing is fetched any more.
+  void End();
 
  private:
   struct Entry {
@@ -65,6 +74,7 @@ class ProgressBoard {
   mutable std::mutex mutex_;
   std::vector<Entry> entries_;
   double total_rate_ = 0;
+  std::uint64_t total_at_tick_ = 0;  // Fetched.
   std::optional<std::chrono::steady_clock::time_point> ticked_;
 };
 

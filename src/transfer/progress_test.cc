@@ -32,6 +32,7 @@ TEST(ProgressTest, TellsRateAndTimeLeftOfFilesAndTotal) {
 TEST(ProgressTest, FollowsAChangedRateSlowly) {
   ProgressBoard board;
   board.Begin({{.name = "a", .size_bytes = 1'000'000}});
+  board.SetState(0, FileState::kDownloading);
   std::chrono::steady_clock::time_point now;
   board.Tick(now);
   board.AddFetched(0, 1000);
@@ -41,6 +42,38 @@ TEST(ProgressTest, FollowsAChangedRateSlowly) {
   const double rate = board.Read().files[0].bytes_per_second;
   EXPECT_GT(rate, 1000);
   EXPECT_LT(rate, 2000);
+}
+
+TEST(ProgressTest, OnlyFilesThatAreDownloadedHaveARate) {
+  ProgressBoard board;
+  board.Begin({{.name = "a", .size_bytes = 1000}, {.name = "b", .size_bytes = 1000}});
+  board.SetState(0, FileState::kDownloading);
+  board.SetState(1, FileState::kDownloading);
+  std::chrono::steady_clock::time_point now;
+  board.Tick(now);
+  board.AddFetched(0, 1000);
+  board.AddFetched(1, 100);
+  board.Tick(now += seconds(1));
+  EXPECT_DOUBLE_EQ(board.Read().total.bytes_per_second, 1100);
+  board.SetState(0, FileState::kVerifying);
+  EXPECT_EQ(board.Read().files[0].bytes_per_second, 0);
+  EXPECT_DOUBLE_EQ(board.Read().files[1].bytes_per_second, 100);
+  board.End();
+  EXPECT_EQ(board.Read().files[1].bytes_per_second, 0);
+  EXPECT_EQ(board.Read().total.bytes_per_second, 0);
+}
+
+TEST(ProgressTest, NobodyWaitsForWhatAFailedFileLacks) {
+  ProgressBoard board;
+  board.Begin({{.name = "a", .size_bytes = 1000}, {.name = "b", .size_bytes = 1000}});
+  board.SetPresent(0, 1000);
+  board.SetPresent(1, 300);
+  board.SetState(0, FileState::kDone);
+  board.SetState(1, FileState::kFailed);
+  const FileProgress total = board.Read().total;
+  EXPECT_EQ(total.size_bytes, 1300U);
+  EXPECT_EQ(total.present_bytes, 1300U);
+  EXPECT_EQ(total.time_left, seconds(0));
 }
 
 TEST(ProgressTest, IsDoneOrFailedWhenAllAre) {

@@ -71,7 +71,7 @@ bool SourceList::Stalled(Source& source, const absl::Status& why) {
   return false;
 }
 
-void SourceList::HashIsWrong(std::string_view found, std::string_view expected, bool kept) {
+std::string SourceList::HashIsWrong(std::string_view found, std::string_view expected, bool kept) {
   const absl::Status wrong =
       absl::DataLossError(base::StrCat("its SHA-256 is ", found, ", expected ", expected));
   std::vector<Source*> givers;
@@ -83,12 +83,13 @@ void SourceList::HashIsWrong(std::string_view found, std::string_view expected, 
   }
   if (givers.size() == 1 && !kept) {
     Leave(*givers.front(), wrong);
-    return;
+    return names;
   }
   Note(base::StrCat("what came from ", names), wrong);
-  if (givers.empty() || alone_) return;
+  if (givers.empty() || alone_) return names;
   alone_ = 0;
   if (sources_.front().left) NextAlone();
+  return names;
 }
 
 bool SourceList::NextAlone() {

@@ -53,8 +53,9 @@ class SourceList {
 
   // The file has the hash `found` instead of `expected`. Whoever gave all of it is left. When
   // several did, `kept` bytes of an earlier attempt among them, each is asked alone from now on,
-  // beginning with the first. All contributions are forgotten.
-  void HashIsWrong(std::string_view found, std::string_view expected, bool kept);
+  // beginning with the first. All contributions are forgotten. Returns whose they were, fit to
+  // print.
+  std::string HashIsWrong(std::string_view found, std::string_view expected, bool kept);
   // When sources are asked alone, goes on to the next one; false when there is none.
   bool NextAlone();
   bool alone() const { return alone_.has_value(); }

@@ -7,6 +7,7 @@ which `scripts/test` sees.
 import contextlib
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -127,6 +128,27 @@ def start_network(tmp_path: Path) -> Iterator[Callable[..., Network]]:
     yield start
     statuses = [network.stop() for network in networks]
     assert statuses == [0] * len(networks), networks[-1].log()
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[str]:
+    """The address of a registry that runs as long as the test."""
+    command = [BIN / "reference_registry", "--listen", "127.0.0.1:0"]
+    command += ["--http-listen", "127.0.0.1:0", "--folder", tmp_path / "registry"]
+    command += ["--disk-reserve-mb", "0"]
+    with subprocess.Popen(
+        [str(part) for part in command],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        found = re.search(r"Registry listening on (\S+)", process.stdout.readline())
+        try:
+            assert found
+            yield found[1]
+        finally:
+            process.terminate()
 
 
 def write_scripted_model(models: Path, name: str, script: str) -> None:

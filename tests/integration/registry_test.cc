@@ -113,6 +113,24 @@ TEST(RegistryTest, KeepsSubnetsFilesAndNodesOverARestart) {
             1u);
 }
 
+TEST(RegistryTest, TakesANodeWithTenThousandModelsOfLongNames) {
+  TestRegistry registry;
+  const signing::Wallet wallet = NewWallet();
+  std::vector<std::string> models;
+  for (int i = 0; i < 10'000; ++i) {
+    const std::string number = std::to_string(i);
+    models.push_back(std::string(128 - number.size(), 'm') + number);
+  }
+  const registry::Presentation node = PresentationOf(wallet, models);
+  const auto registered = registry.client->RegisterNode(node, SignerOf(wallet));
+  ASSERT_TRUE(registered.ok()) << registered.status();
+  EXPECT_TRUE(registry.client->UpdateNodeHeartbeat(registered->token, node.info).ok());
+  const auto found = registry.client->DiscoverNodes({.model = models.back()});
+  ASSERT_TRUE(found.ok()) << found.status();
+  ASSERT_THAT(*found, SizeIs(1));
+  EXPECT_EQ(found->front().info.supported_models, models);
+}
+
 TEST(RegistryTest, TwoRegistriesDoNotShareAFolder) {
   TestRegistry registry;
   const auto second = reference::ReferenceRegistry::Start(registry.options);

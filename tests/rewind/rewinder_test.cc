@@ -2,11 +2,13 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/rseq.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cinttypes>
 #include <cmath>
 #include <cstring>
 #include <numeric>
@@ -61,6 +63,57 @@ TEST(RewinderTest, EndsAProcessWhoseMainThreadHasEnded) {
   target.Send(1);
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
   EXPECT_FALSE(target.rewinder().Rewind().ok());
+}
+
+// Where a thread goes on that was within the loop of the snapshot when it was interrupted: it says
+// that all has been copied.
+asm(R"(
+  .text
+  .byte 0x0f, 0xb9, 0x3d
+  .long 0x53053053
+pretend_to_have_copied:
+  mov %r14, %r15
+  int3
+)");
+extern "C" char pretend_to_have_copied[];
+
+struct alignas(32) Sequence {
+  std::uint32_t version, flags;
+  std::uint64_t start, bytes, abort;
+} sequence;
+
+// Plants a restartable sequence that is the page of the loops, if there is one.
+std::uint8_t CountAndHijack(std::uint32_t question) {
+  const std::uint8_t answer = ++counter;
+  if (question != 7) return answer;
+  FILE* const maps = std::fopen("/proc/self/maps", "r");
+  char line[512];
+  std::uint64_t start = 0, end = 0;
+  while (maps != nullptr && std::fgets(line, sizeof(line), maps) != nullptr) {
+    if (std::strstr(line, " r-xp ") != nullptr && std::strstr(line, "memfd:snapshot") != nullptr) {
+      std::sscanf(line, "%" SCNx64 "-%" SCNx64, &start, &end);
+    }
+  }
+  if (maps != nullptr) std::fclose(maps);
+  if (start == 0) return 99;
+  const auto abort = reinterpret_cast<std::uint64_t>(pretend_to_have_copied);
+  sequence = {0, 0, start, end - start, abort};
+  auto* const area = static_cast<char*>(__builtin_thread_pointer()) + __rseq_offset;
+  const auto where = reinterpret_cast<std::uint64_t>(&sequence);
+  std::memcpy(area + 8, &where, sizeof(where));
+  return answer;
+}
+
+TEST(RewinderTest, IsNotHijackedByARestartableSequence) {
+  RewindTarget target(CountAndHijack);
+  ASSERT_TRUE(target.Snapshot(1).ok());
+  for (int i = 0; i < 50; ++i) {
+    std::uint8_t answer = 0;
+    ASSERT_TRUE(target.Ask(7, &answer));
+    ASSERT_EQ(answer, 1) << i;
+    const auto report = target.rewinder().Rewind();
+    if (!report.ok()) return;  // Discarded.
+  }
 }
 
 TEST(RewinderTest, TheKernelCanDoWhatARewindNeeds) {
