@@ -157,8 +157,10 @@ absl::StatusOr<std::unique_ptr<ZygoteChild>> ZygoteChild::Begin(
 
 absl::Status ZygoteChild::Become(const LoadOrder& order,
                                  std::shared_ptr<rewind::Snapshot> snapshot) {
-  ASSIGN_OR_RETURN(const rewind::RewindReport report,
-                   rewinder_->Become(std::move(snapshot), conversation_.socket()));
+  const auto become = rewinder_->Become(std::move(snapshot), conversation_.socket());
+  // That this process is not where it should be, or is gone, says nothing of the model.
+  if (absl::IsAborted(become.status())) return absl::UnavailableError(become.status().message());
+  RETURN_IF_ERROR(become.status());
   RETURN_IF_ERROR(model_.CheckVerified());
   rewindable_ = order.rewindable;
   same_random_numbers_ = true;
@@ -167,7 +169,7 @@ absl::Status ZygoteChild::Become(const LoadOrder& order,
     rewinder_.reset();
   }
   BecomeReady();
-  LogReport("made from another", report);
+  LogReport("made from another", *become);
   return absl::OkStatus();
 }
 
