@@ -13,9 +13,10 @@ In one run, on the same inputs, taking turns:
 
 A turn is a burst of requests, one after the other, of which the first finds the
 processor's caches full of the others' data, after a pause ("first"); whatever takes a
-second is asked once. Ratios are those of all of them; the targets beside the worker
-are those of the first, a single request of each in turns. The node keeps as many
-sandboxes ready as a burst has requests (--ready-min of a node).
+second is asked once. Ratios are given of both; targets are judged by the first of each
+burst, a single request of each in turns; only the whole way, whose first request opens
+the connection, by all of it. The node keeps as many sandboxes ready as a burst has
+requests (--ready-min of a node).
 
 None but the last three is a sandbox that holds a stranger's model; bwrap only hides
 files. Every contender computes with one thread. Prints figures as JSON, a table to
@@ -36,7 +37,6 @@ import random
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -45,7 +45,6 @@ from typing import Any
 
 from ready_contenders import (
     BURST,
-    ENVIRONMENT,
     ROOT,
     WORKERS,
     Bubblewrap,
@@ -56,10 +55,9 @@ from ready_contenders import (
     Ours,
     Sample,
     Trouble,
-    image_command,
     quantiles,
-    sha256,
 )
+from ready_data import find_image, make_models
 from ready_report import TABLES, plot, rows_of_targets, say, show
 from ready_whole_way import Network
 
@@ -81,12 +79,8 @@ class Bench:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
-        build = [str(ROOT / "runtime_image" / "build"), "--print-path"]
-        found = subprocess.run(build, capture_output=True, text=True, check=False)
-        if found.returncode != 0:
-            sys.exit(f"Error: there is no runtime image: {found.stderr.strip()}")
-        self._image = Path(found.stdout.strip())
-        self._data = self._make_models()
+        self._image = find_image()
+        self._data = make_models(self._image)
         self._index = json.loads((self._data / "index.json").read_text())
         self.absent: dict[str, str] = {}
         self._http_packages = options.http_packages or self._unpack_http()
@@ -105,7 +99,8 @@ class Bench:
                 "contenders": figures,
                 "same_answers": same_answers(figures),
             }
-            result["ratios"] = ratios(figures)
+            result["ratios"] = ratios(figures, "first_p50_ms")
+            result["ratios_of_bursts"] = ratios(figures, "p50_ms")
             result["refill_cpu_ms"] = refill_cpu_ms(figures)
             result["ready"] = {
                 contender: self._try(contender, contenders[contender].usage)
@@ -190,6 +185,7 @@ class Bench:
             request = self._inputs(name)[0]
             options = ("--others", ",".join(others))
             with contextlib.closing(Ours(models, name, "request", *options)) as ours:
+                ours.settle()  # Every model is ready; what made it so is no request's.
                 ready = ours.usage()
                 before = ours.cpu_ms()
                 times: list[float] = []
@@ -220,28 +216,6 @@ class Bench:
                 times.append(ours.cancel(request, 20 + 10 * turn))
                 ours.settle()
         return {**quantiles(times), "max_ms": round(max(times), 3)}
-
-    def _make_models(self) -> Path:
-        """The models, made once for this image and this recipe."""
-        recipe = (ROOT / "benchmarks" / "ready_models.py").read_bytes()
-        key = sha256(recipe + str(self._image).encode())[:16]
-        folder = ROOT / "build" / "ready_models" / key
-        if folder.is_dir():
-            return folder
-        say("making the models")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix="partial."))
-        command = image_command(
-            self._image, "--tmpfs", "/work", "--bind", str(partial), "/work/out"
-        )
-        command += ["/usr/bin/python3", "-s", "-W", "ignore"]
-        command += ["/app/benchmarks/ready_models.py", "/work/out"]
-        done = subprocess.run(
-            command, env=ENVIRONMENT, capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            sys.exit(f"Error: the models cannot be made:\n{done.stderr[-2000:]}")
-        return partial.rename(folder)
 
     @staticmethod
     def _unpack_http() -> Path | None:
@@ -474,8 +448,8 @@ def same_answers(figures: dict[str, Any]) -> bool:
     return len(hashes) == 1
 
 
-def ratios(figures: dict[str, Any]) -> dict[str, float]:
-    """The node beside the worker and beside the plain flow, by the medians."""
+def ratios(figures: dict[str, Any], statistic: str) -> dict[str, float]:
+    """The node beside the worker and beside the plain flow, by this statistic."""
     result = {}
     for level in LEVELS:
         ours = figures.get(f"ours-{level}")
@@ -484,7 +458,7 @@ def ratios(figures: dict[str, Any]) -> dict[str, float]:
         for other, upside_down in (("worker", False), ("plain", True)):
             if other not in figures:
                 continue
-            above, below = ours["p50_ms"], figures[other]["p50_ms"]
+            above, below = ours[statistic], figures[other][statistic]
             name = f"ours-{level}/{other}"
             if upside_down:
                 above, below, name = below, above, f"{other}/ours-{level}"

@@ -40,6 +40,7 @@ using std::chrono::seconds;
 using Milliseconds = std::chrono::duration<double, std::milli>;
 
 constexpr std::size_t kInputBytesMax = 512 << 20;
+constexpr std::chrono::minutes kLoadTimeMax{2};
 
 struct Rig {
   const models::Model& model;
@@ -201,6 +202,25 @@ absl::StatusOr<executors::Executor> Choose(const std::vector<executors::Executor
   return absl::NotFoundError(base::StrCat("no executor ", name, " for this model"));
 }
 
+// Waits until each model has as many children as are to wait, or cannot be loaded.
+absl::Status AwaitAll(const executors::ReadyScriptRunner& runner, std::uint32_t ready_min) {
+  const auto all_loaded = [&] {
+    const auto entries = runner.Entries();
+    return std::all_of(entries.begin(), entries.end(), [&](const executors::CacheEntry& entry) {
+      return entry.state == executors::CacheState::kQuarantined ||
+             (entry.ready >= ready_min && entry.loading == 0);
+    });
+  };
+  const auto patience = std::chrono::steady_clock::now() + kLoadTimeMax;
+  while (!all_loaded()) {
+    if (std::chrono::steady_clock::now() > patience) {
+      return absl::DeadlineExceededError("not every model got ready");
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return absl::OkStatus();
+}
+
 using Options = std::map<std::string, std::string>;  // By flag.
 
 std::uint32_t NumberOf(const Options& options, const std::string& flag) {
@@ -244,11 +264,11 @@ absl::Status Main(const Options& options) {
       {.limits = limits,
        .isolation = *level,
        .snapshots = options.at("--snapshots") == "yes",
-       .reuse_requests_max = NumberOf(options, "--reuse-requests"),
-       .reuse_time_max = std::chrono::hours(24),
        .cache = {.children_min = ready_min,
                  .children_max = most > 0 ? most : ready_min + 4 * cores,
-                 .builders = cores}},
+                 .builders = cores,
+                 .reuse_requests_max = NumberOf(options, "--reuse-requests"),
+                 .reuse_time_max = std::chrono::hours(24)}},
       clock);
   Rig rig{*model, executor, runner};
   std::istringstream others(options.at("--others"));
@@ -258,22 +278,9 @@ absl::Status Main(const Options& options) {
     ASSIGN_OR_RETURN(const auto executors, selector.Candidates(*other_model));
     runner.Preload(*other_model, executors.front());
   }
-  const auto all_loaded = [&] {
-    const auto entries = runner.Entries();
-    return std::all_of(entries.begin(), entries.end(), [](const executors::CacheEntry& entry) {
-      return entry.ready > 0 && entry.loading == 0;
-    });
-  };
   if (*level != executors::Isolation::kCold) {
     runner.Preload(*model, executor);
-    while (!all_loaded()) {
-      if (runner.Entries().front().state == executors::CacheState::kQuarantined) break;
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-    while (runner.Entries().front().loading > 0 || runner.Entries().front().ready == 0) {
-      if (runner.Entries().front().state == executors::CacheState::kQuarantined) break;
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
+    RETURN_IF_ERROR(AwaitAll(runner, ready_min));
     const executors::CacheEntry entry = runner.Entries().front();
     if (entry.state != executors::CacheState::kReady) return absl::InternalError(entry.reason);
   }

@@ -1,9 +1,11 @@
-"""Makes the models and the inputs of ready.py, inside the runtime image.
+"""Makes the models and the inputs of ready.py and ready_soak.py, inside the runtime
+image.
 
 python3 ready_models.py FOLDER
 
 FOLDER/models is a node's folder of models, FOLDER/inputs holds one request for each and
-a row of sizes for `echo`; FOLDER/index.json lists the requests. Seeds are fixed.
+a row of sizes for `echo`; FOLDER/index.json lists the requests. FOLDER/soak.json lists
+more requests to each of ten models, in FOLDER/inputs/soak. Seeds are fixed.
 """
 
 import json
@@ -30,6 +32,30 @@ VOCABULARY, WIDTH, HEADS, LAYERS, NEW_TOKENS, PROMPT = 256, 256, 8, 6, 32, 48
 # Where an input is JSON, and from where on it is safetensors.
 JSON_BYTES = (1 << 10, 1 << 12, 1 << 14)
 SAFETENSORS_BYTES = (1 << 10, 1 << 14, 1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24)
+
+
+# Ten models of all kinds of zygotes, and how many inputs each has in a soak.
+SOAK = (
+    *("mlp", "resnet18", "gpt_short", "echo", "mlp_onnx", "resnet18_onnx"),
+    *("mlp_onnx_python", "weights16", "weights128", "reverses"),
+)
+SOAK_INPUTS = 8
+SHORT_TOKENS = 4  # Of gpt_short, so that a soak does not spend its time on one model.
+
+# Speaks of no framework, so that the zygote of plain Python runs it.
+REVERSES = """
+from ncn_executor import Executor, Response, main
+
+class Reverses(Executor):
+    def load(self, model_path, context):
+        self._bytes = model_path.read_bytes()
+
+    def run(self, request):
+        return Response(request.data[::-1] + self._bytes[-1:], "text/plain")
+
+if __name__ == "__main__":
+    main(Reverses)
+"""
 
 
 class Echo(nn.Module):  # type: ignore[misc]
@@ -156,7 +182,8 @@ def write_scripted(models: Path, name: str, module: nn.Module, specs: str) -> No
 
 def write_onnx(models: Path, name: str, module: nn.Module, specs: str) -> None:
     path = write_model(models, name, "model.onnx", specs)
-    example = torch.zeros(1, 784) if name == "mlp_onnx" else torch.zeros(1, 3, 224, 224)
+    wide = not name.startswith("resnet18")
+    example = torch.zeros(1, 784) if wide else torch.zeros(1, 3, 224, 224)
     torch.onnx.export(
         module,
         (example,),
@@ -179,6 +206,61 @@ def write_weights(models: Path, name: str, width: int, layers: int) -> None:
         state[f"fc{layer}.weight"] = torch.full((width, width), 1 / width)
         state[f"fc{layer}.bias"] = torch.zeros(width)
     safetensors.torch.save_file(state, path)
+
+
+def write_executor(models: Path, name: str, script: str) -> None:
+    """An executor script of the model's own, in a folder that is there."""
+    (models / name / "executor.py").write_text(script)
+    with (models / name / "model.toml").open("a") as manifest:
+        manifest.write('\n[executor]\nscript = "executor.py"\n')
+
+
+def short_gpt() -> nn.Module:
+    model = Gpt()
+    model.new_tokens = SHORT_TOKENS
+    return model
+
+
+def write_soak_models(models: Path, mlp_specs: str, gpt_specs: str) -> None:
+    """Those of the ten that nothing else asks for."""
+    write_scripted(models, "gpt_short", seeded(short_gpt), gpt_specs)
+    write_onnx(models, "mlp_onnx_python", seeded(mlp), mlp_specs)
+    script = Path("/app/python_executors/generic_model_executor.py").read_text()
+    write_executor(models, "mlp_onnx_python", script)
+    path = write_model(models, "reverses", "model.safetensors", "")
+    safetensors.torch.save_file({"w": torch.ones(1)}, path)
+    write_executor(models, "reverses", REVERSES)
+
+
+def soak_request(random: numpy.random.Generator, name: str) -> tuple[str, bytes]:
+    """A request to one of the ten, another one each time."""
+    if name == "reverses":
+        return "application/octet-stream", random.bytes(1000)
+    if name == "echo":
+        return SAFETENSORS, safetensors_request(row(random, 1000)[0], "x")
+    if name in WEIGHTS:
+        return SAFETENSORS, safetensors_request(row(random, WEIGHTS[name][0]), "x")
+    if name.startswith("resnet18"):
+        image = random.random((1, 3, 224, 224), dtype=numpy.float32)
+        return SAFETENSORS, safetensors_request(image, "x")
+    if name.startswith("gpt"):
+        tokens = random.integers(0, VOCABULARY, (1, PROMPT))
+        return JSON, json_request(tokens, "INT64", "tokens")
+    return JSON, json_request(row(random, 784), "FP32", "x")
+
+
+def write_soak_inputs(folder: Path) -> None:
+    random = numpy.random.default_rng(2)
+    (folder / "inputs" / "soak").mkdir()
+    index: dict[str, list[dict[str, str]]] = {}
+    for name in SOAK:
+        for number in range(SOAK_INPUTS):
+            content_type, data = soak_request(random, name)
+            path = folder / "inputs" / "soak" / f"{name}-{number}"
+            path.write_bytes(data)
+            entry = {"file": f"soak/{path.name}", "content_type": content_type}
+            index.setdefault(name, []).append(entry)
+    (folder / "soak.json").write_text(json.dumps(index, indent=2))
 
 
 def json_request(array: Any, datatype: str, name: str) -> bytes:
@@ -237,6 +319,7 @@ def main() -> None:
 
     for name, (width, layers) in WEIGHTS.items():
         write_weights(models, name, width, layers)
+    write_soak_models(models, in_mlp + out_mlp, in_gpt + out_gpt)
 
     random = numpy.random.default_rng(1)
     picture = json_request(
@@ -267,6 +350,7 @@ def main() -> None:
             path.write_bytes(data)
             entry = {"file": path.name, "content_type": content_type}
             index[name].append({**entry, "bytes": len(data)})
+    write_soak_inputs(folder)
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
     (folder / "index.json").write_text(json.dumps(index, indent=2))

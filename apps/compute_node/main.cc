@@ -3,9 +3,11 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
@@ -21,6 +23,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "config/locations.h"
+#include "config/machine.h"
 #include "config/node_config.h"
 #include "execution/deadline_execution.h"
 #include "execution/logging_execution.h"
@@ -50,6 +53,8 @@ using config::NodeConfig;
 using execution::Execution;
 using std::chrono::seconds;
 
+constexpr seconds kTendInterval{1};
+
 inference::ExecutionLimits LimitsOf(const NodeConfig& config) {
   const std::uint64_t message_bytes = std::uint64_t{config.message_mb_max} << 20;
   inference::ExecutionLimits limits;
@@ -64,20 +69,12 @@ inference::ExecutionLimits LimitsOf(const NodeConfig& config) {
   return limits;
 }
 
-// One for each core, but no more than memory has room for when all use what they may.
 std::uint32_t SlotsOf(const NodeConfig& config) {
-  if (config.execution_slots > 0) return config.execution_slots;
-  const std::uint64_t memory_mb = static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
-                                      static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) >>
-                                  20;
-  const std::uint64_t room = memory_mb / std::max(1u, config.memory_mb_max);
-  return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(std::thread::hardware_concurrency(),
-                                                              1, std::max<std::uint64_t>(room, 1)));
+  return config::SlotsFor(config::ThisMachine(), config.execution_slots, config.memory_mb_max);
 }
 
 std::uint32_t ThreadsOf(const NodeConfig& config) {
-  if (config.threads_per_request > 0) return config.threads_per_request;
-  return std::max(1u, std::thread::hardware_concurrency() / SlotsOf(config));
+  return config::ThreadsFor(config::ThisMachine(), config.threads_per_request, SlotsOf(config));
 }
 
 // Lets sandboxes be rewound, and made from one another, where this machine can; a new one for each
@@ -115,6 +112,8 @@ executors::ReadyScriptRunner::Options ReadyOptionsOf(const NodeConfig& config,
                 .children_min = config.ready_min,
                 .children_max = config.ready_max > 0 ? config.ready_max : 4 * SlotsOf(config),
                 .builders = SlotsOf(config),
+                .reuse_requests_max = config.tenant_requests_max,
+                .reuse_time_max = seconds(config.tenant_seconds_max),
                 .pinned = {config.pin.begin(), config.pin.end()}}};
   for (const auto& [model, level] : config.isolation_of) {
     options.isolation_of[model] = *executors::IsolationFromName(level);
@@ -148,10 +147,24 @@ void StartZygotes(const models::ModelStore& store, const executors::ExecutorSele
   for (const executors::Framework framework : frameworks) {
     const auto zygote = zygotes.Get(framework);
     if (!zygote.ok()) {
-      base::Log("executors").warn("no ready sandboxes: {}", std::string(zygote.status().message()));
-      return;
+      base::Log("executors")
+          .warn("no ready sandboxes of {}: {}", executors::Name(framework),
+                std::string(zygote.status().message()));
     }
   }
+}
+
+// A zygote that dies is back when the next request comes.
+std::jthread TendZygotes(executors::Zygotes& zygotes) {
+  return std::jthread([&zygotes](std::stop_token stop) {
+    std::mutex mutex;
+    std::unique_lock lock(mutex);
+    std::condition_variable_any stopped;
+    while (!stop.stop_requested()) {
+      zygotes.Tend();
+      stopped.wait_for(lock, stop, kTendInterval, [] { return false; });
+    }
+  });
 }
 
 // Those that are pinned, too.
@@ -252,7 +265,9 @@ executors::CacheEntry Joined(executors::CacheEntry a, executors::CacheEntry b) {
 
 std::vector<node::ModelReport> ReportOf(const models::ModelStore& store,
                                         const executors::ReadyScriptRunner& runner,
-                                        const std::filesystem::path& synchronised_folder) {
+                                        const std::filesystem::path& synchronised_folder,
+                                        const std::vector<std::string>& pins) {
+  const std::set<std::string> pinned(pins.begin(), pins.end());
   std::vector<node::ModelReport> reports;
   const auto synchronised =
       SynchronisedIn(synchronised_folder).value_or(std::map<std::string, sync::InstalledModel>());
@@ -276,7 +291,10 @@ std::vector<node::ModelReport> ReportOf(const models::ModelStore& store,
                        .retry_after_ms = static_cast<std::uint64_t>(entry.retry_after.count()),
                        .loading_for_ms = static_cast<std::uint64_t>(entry.loading_for.count()),
                        .load_time_ms = static_cast<std::uint64_t>(entry.load_time.count()),
-                       .version = VersionOf(*model, synchronised)});
+                       .version = VersionOf(*model, synchronised),
+
+                       .pinned = pinned.contains(model->id.value()),
+                       .isolation = std::string(executors::Name(runner.LevelOf(*model)))});
   }
   for (const auto& [name, problem] : store.Problems()) {
     reports.push_back({.model = name, .problems = {std::string(problem.message())}});
@@ -405,7 +423,9 @@ absl::Status Run(const NodeConfig& config) {
   executors::ReadyScriptRunner runner(zygotes, cold_runner, sandbox->mode(), environment,
                                       selector.executors_path(),
                                       ReadyOptionsOf(config, limits, can_rewind), clock);
+  std::jthread tending;
   if (config.sandbox_mode != "disabled") {
+    tending = TendZygotes(zygotes);
     StartZygotes(store, selector, zygotes);
     Preload(NamesToPreload(config), store, selector, runner);
   }
@@ -455,7 +475,7 @@ absl::Status Run(const NodeConfig& config) {
                                          .reconnects = state.reconnects,
                                          .results_pending = outbox.usage().count};
                },
-           .models = [&] { return ReportOf(store, runner, config.sync.models_dir); }}));
+           .models = [&] { return ReportOf(store, runner, config.sync.models_dir, config.pin); }}));
   Say(base::StrCat("Connecting to Gateway at ", config.gateway_address, "..."));
   RETURN_IF_ERROR(session.Start());
 

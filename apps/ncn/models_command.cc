@@ -37,7 +37,9 @@ nlohmann::json ToJson(const node::ModelReport& model) {
           {"reason", model.reason},
           {"retry_after_ms", model.retry_after_ms},
           {"loading_for_ms", model.loading_for_ms},
-          {"load_time_ms", model.load_time_ms}};
+          {"load_time_ms", model.load_time_ms},
+          {"pinned", model.pinned},
+          {"isolation", model.isolation}};
 }
 
 std::string ToLine(const node::ModelReport& model) {
@@ -46,10 +48,11 @@ std::string ToLine(const node::ModelReport& model) {
                            absl::StrJoin(model.problems, "; "));
   }
   std::string line = absl::StrFormat(
-      "%-24s %-12s %-10s %-12s %10s  %-12s %5d %7d %4d %8.1f", model.model, model.state,
-      model.version.substr(0, 10), model.format, sync::BytesText(model.size_bytes),
+      "%-24s %-12s %-10s %-12s %-8s %10s  %-12s %5d %7d %4d %8.1f", model.model, model.state,
+      model.version.substr(0, 10), model.format, model.isolation, sync::BytesText(model.size_bytes),
       model.sha256.substr(0, 12), model.ready, model.loading, model.busy,
       static_cast<double>(model.memory_bytes) / (1 << 20));
+  if (model.pinned) line += "  pinned";
   if (!model.reason.empty()) {
     line += absl::StrFormat("  %s", model.reason);
   }
@@ -103,8 +106,8 @@ int List(const ModelsOptions& options) {
     std::printf("%s\n", list.dump(2, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
     return 0;
   }
-  std::printf("%-24s %-12s %-10s %-12s %10s  %-12s %5s %7s %4s %8s\n", "MODEL", "STATE", "VERSION",
-              "FORMAT", "SIZE", "SHA256", "READY", "LOADING", "BUSY", "MiB");
+  std::printf("%-24s %-12s %-10s %-12s %-8s %10s  %-12s %5s %7s %4s %8s\n", "MODEL", "STATE",
+              "VERSION", "FORMAT", "LEVEL", "SIZE", "SHA256", "READY", "LOADING", "BUSY", "MiB");
   for (const node::ModelReport& model : *models) std::printf("%s", ToLine(model).c_str());
   return 0;
 }
@@ -113,18 +116,28 @@ int List(const ModelsOptions& options) {
 
 void AddModelsCommand(CLI::App& app, Chosen& chosen) {
   CLI::App* models =
-      app.add_subcommand("models", "Look after models: list, fetch, verify, publish");
-  models->require_subcommand(1);
+      app.add_subcommand("models", "Look after models: list (by default), fetch, verify, publish");
+  models->require_subcommand(0, 1);
   auto options = std::make_shared<ModelsOptions>();
   CLI::App* list = models->add_subcommand(
       "list", "A running node's models and the sandboxes that wait with them loaded");
-  list->add_option("--control-socket", options->control_socket,
-                   "The node's control socket, in its --state-dir")
-      ->capture_default_str();
-  list->add_option("--models-dir", options->models_dir, "Folder to list when no node runs")
-      ->capture_default_str();
-  list->add_flag("--json", options->json, "As a JSON array");
-  list->callback([&chosen, options] { chosen.run = [options] { return List(*options); }; });
+  // Without a subcommand the models are listed.
+  for (CLI::App* command : {models, list}) {
+    command
+        ->add_option("--control-socket", options->control_socket,
+                     "The node's control socket, in its --state-dir")
+        ->capture_default_str();
+    command->add_option("--models-dir", options->models_dir, "Folder to list when no node runs")
+        ->capture_default_str();
+    command->add_flag("--json", options->json, "As a JSON array");
+  }
+  const auto choose_list = [&chosen, options] {
+    chosen.run = [options] { return List(*options); };
+  };
+  list->callback(choose_list);
+  models->callback([models, choose_list] {
+    if (models->get_subcommands().empty()) choose_list();
+  });
   AddModelsFolderCommands(*models, chosen);
   AddModelsPull(*models, chosen);
   AddPublishCommand(*models, chosen, "push");

@@ -60,13 +60,8 @@ void AddSpecifiedOptions(CLI::App& app, NodeConfig& config) {
       ->capture_default_str();
 }
 
-// How requests are kept apart, and models ready.
-void AddReadyOptions(CLI::App& app, NodeConfig& config) {
-  app.add_option("--threads-per-request", config.threads_per_request,
-                 "Threads that one request computes with; 0 shares the cores out among the slots")
-      ->envname("THREADS_PER_REQUEST")
-      ->check(CLI::Range(0, 1024))
-      ->capture_default_str();
+// How requests are kept apart.
+void AddIsolationOptions(CLI::App& app, NodeConfig& config) {
   app.add_option("--isolation", config.isolation,
                  "rewind: a sandbox that is made what it was before the last request, where the "
                  "kernel can; "
@@ -91,6 +86,25 @@ void AddReadyOptions(CLI::App& app, NodeConfig& config) {
          "MODEL=LEVEL: the same for one model; may be repeated")
       ->envname("ISOLATION_OF")
       ->delimiter(',');
+  app.add_option("--tenant-requests-max", config.tenant_requests_max,
+                 "Requests that one sandbox serves at most, at the levels tenant and rewind")
+      ->envname("TENANT_REQUESTS_MAX")
+      ->check(CLI::Range(1, 1'000'000'000))
+      ->capture_default_str();
+  app.add_option("--tenant-secs-max", config.tenant_seconds_max,
+                 "How long one sandbox serves at most, at the same levels, in seconds")
+      ->envname("TENANT_SECS_MAX")
+      ->check(CLI::Range(1, 86400 * 365))
+      ->capture_default_str();
+}
+
+// How models are kept ready.
+void AddReadyOptions(CLI::App& app, NodeConfig& config) {
+  app.add_option("--threads-per-request", config.threads_per_request,
+                 "Threads that one request computes with; 0 shares the cores out among the slots")
+      ->envname("THREADS_PER_REQUEST")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
   app.add_option("--model-cache-ttl-secs", config.model_cache_ttl_seconds,
                  "How long a model stays loaded that nobody asks for")
       ->envname("MODEL_CACHE_TTL_SECS")
@@ -182,6 +196,7 @@ Parsed<NodeConfig> ParseNodeConfig(int argc, char** argv, const char* version) {
       "kept in the\n"
       "state directory, for development only. A flag wins over its environment variable.");
   AddSpecifiedOptions(app, config);
+  AddIsolationOptions(app, config);
   AddReadyOptions(app, config);
   AddFurtherOptions(app, config);
   if (CommandLineResult result = ParseCommandLine(app, argc, argv); !result.proceed) {

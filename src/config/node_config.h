@@ -40,6 +40,8 @@ struct NodeConfig {
   std::uint32_t threads_per_request = 0;            // 0: the cores shared out among the slots.
   std::string isolation = "rewind";                 // rewind, request, tenant, cold.
   std::map<std::string, std::string> isolation_of;  // By model.
+  std::uint32_t tenant_requests_max = 10'000;       // Of one sandbox; for rewind, too.
+  std::uint32_t tenant_seconds_max = 600;
   std::uint32_t model_cache_ttl_seconds = 300;
   std::uint32_t model_cache_mb = 4096;
   std::uint32_t model_load_timeout_seconds = 300;

@@ -60,6 +60,14 @@ TEST_F(NodeConfigTest, FlagWinsOverEnvironmentAndEnvironmentOverDefault) {
   EXPECT_EQ(Config({}, {{"RUST_LOG", "debug"}, {"COMPUTE_NODE_LOG", "warn"}}).log_filter, "warn");
 }
 
+TEST_F(NodeConfigTest, BoundsHowLongATenantKeepsASandbox) {
+  EXPECT_EQ(Config({}).tenant_requests_max, 10'000u);
+  EXPECT_EQ(Config({}).tenant_seconds_max, 600u);
+  EXPECT_EQ(Config({}, {{"TENANT_REQUESTS_MAX", "5"}}).tenant_requests_max, 5u);
+  EXPECT_EQ(Config({"--tenant-secs-max", "7"}, {{"TENANT_SECS_MAX", "9"}}).tenant_seconds_max, 7u);
+  EXPECT_EQ(Exit({"--gateway-addr", "x", "--tenant-secs-max", "0"}).exit_status, 2);
+}
+
 TEST_F(NodeConfigTest, TakesThePrivateKeyOutOfTheEnvironment) {
   char* block = nullptr;
   ::setenv("COMPUTE_NODE_PRIVATE_KEY", "0011", 1);

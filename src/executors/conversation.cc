@@ -151,6 +151,8 @@ absl::StatusOr<Frame> Conversation::Receive(std::uint64_t body_bytes_max,
   return frame;
 }
 
+void Conversation::Shutdown() { ::shutdown(socket_.get(), SHUT_RDWR); }
+
 bool Conversation::Disturbed() const {
   if (ahead_at_ < ahead_size_) return true;
   pollfd ready{socket_.get(), POLLIN, 0};

@@ -39,6 +39,8 @@ class Conversation {
   // be larger than `body_bytes_max`, InvalidArgument when the header would, after which nothing
   // more can be read.
   absl::StatusOr<Frame> Receive(std::uint64_t body_bytes_max, base::SteadyTime deadline);
+  // Ends it: whoever sends or receives finds the other side gone. Thread-safe.
+  void Shutdown();
   // Whether the other side has ended or said something unasked.
   bool Disturbed() const;
 

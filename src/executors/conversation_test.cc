@@ -87,6 +87,13 @@ TEST(ConversationTest, WhoSaysNothingAndWhoTakesNothingRunsOutOfTime) {
       pair.ours->Send("{}", std::string(64 << 20, 'b'), In(std::chrono::milliseconds(20)))));
 }
 
+TEST(ConversationTest, WhoWaitsIsWokenByItsEnd) {
+  Pair pair;
+  std::jthread ender([&] { pair.ours->Shutdown(); });
+  EXPECT_TRUE(absl::IsUnavailable(pair.ours->Receive(10, In(kSoon)).status()));
+  EXPECT_TRUE(absl::IsUnavailable(pair.ours->Send("{}", "", In(kSoon))));
+}
+
 TEST(ConversationTest, SeesWhatComesUnasked) {
   Pair pair;
   EXPECT_FALSE(pair.ours->Disturbed());

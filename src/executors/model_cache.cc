@@ -11,6 +11,7 @@
 namespace ncn::executors {
 
 using inference::Failure;
+using inference::FailureKind;
 using std::chrono::milliseconds;
 
 namespace {
@@ -25,9 +26,18 @@ constexpr std::size_t kDoomedMax = 16;  // More are in the way even of requests 
 // can wait waits until none has come or gone for a while, but not for ever.
 constexpr milliseconds kLull{5};
 constexpr milliseconds kBurstMax{50};
+// A load may hang until its time is over. So there are more builders than children are made at
+// once: one takes over when all the others load, and one more never loads what may hang.
+constexpr std::uint32_t kSpareBuilders = 2;
+
+// Children that end while they wait for their first request: after so many it is a crash loop. One
+// that was killed may be an operator's or the kernel's victim and weighs less than one that ended
+// by itself.
+constexpr int kDeathsMax = 21;
+constexpr int kCrashWeight = 7;
 
 struct Memory {
-  std::uint64_t proportional_bytes = 0;  // 0 when the kernel does not say.
+  std::uint64_t shared_bytes = 0;  // Its part of it; 0 when the kernel does not say.
   std::uint64_t private_bytes = 0;
 };
 
@@ -40,7 +50,10 @@ Memory Measure(int pid) {
     if (at != std::string::npos) std::istringstream(text->substr(at + key.size())) >> kib;
     return kib << 10;
   };
-  return {bytes("\nPss:"), bytes("\nPrivate_Clean:") + bytes("\nPrivate_Dirty:")};
+  // What is clean is a file's, and the next child shares it, though nobody may share it now.
+  const std::uint64_t own = bytes("\nPrivate_Dirty:");
+  const std::uint64_t all = bytes("\nPss:");
+  return {all - std::min(all, own), own};
 }
 
 milliseconds PauseAfter(int failures) {
@@ -66,8 +79,8 @@ std::string_view Name(CacheState state) {
 }
 
 ModelCache::ModelCache(Options options, const base::Clock& clock)
-    : options_(std::move(options)), clock_(clock) {
-  for (std::uint32_t i = 0; i < std::max(1u, options_.builders); ++i) {
+    : options_(std::move(options)), clock_(clock), next_sweep_(clock.SteadyNow() + kSweepInterval) {
+  for (std::uint32_t i = 0; i < options_.builders + kSpareBuilders; ++i) {
     builders_.emplace_back([this](std::stop_token stop) { Build(std::move(stop)); });
   }
 }
@@ -85,7 +98,10 @@ ModelCache::Pool& ModelCache::PoolFor(const Recipe& recipe) {
     pool.failures = 0;
     pool.failure.reset();
     pool.retry_at = {};
+    ForgetDeaths(pool);
     pool.sound = false;
+    pool.shared_bytes = 0;
+    pool.private_bytes = 0;
   }
   pool.forgotten = false;
   pool.recipe = recipe;
@@ -108,9 +124,13 @@ std::uint32_t ModelCache::Wanted(const Pool& pool) const {
 }
 
 std::uint64_t ModelCache::MemoryOf(const Pool& pool) {
-  const std::uint64_t shared = pool.recipe.shared ? pool.recipe.shared->memory_bytes() : 0;
-  return shared +
-         (pool.ready.empty() ? 0 : pool.shared_bytes + pool.ready.size() * pool.private_bytes);
+  const std::uint64_t common = pool.recipe.shared ? pool.recipe.shared->memory_bytes() : 0;
+  if (pool.ready.empty()) return common;
+  std::uint64_t sum = common + pool.shared_bytes;
+  for (const Ready& ready : pool.ready) {
+    sum += ready.private_bytes > 0 ? ready.private_bytes : pool.private_bytes;
+  }
+  return sum;
 }
 
 void ModelCache::DropShared(const Pool& pool) {
@@ -150,6 +170,15 @@ WarmUp ModelCache::WarmUpFor(const Pool& pool) const {
   const bool busy = std::any_of(pools_.begin(), pools_.end(),
                                 [](const auto& entry) { return entry.second.busy > 0; });
   return busy ? WarmUp::kSmall : WarmUp::kFull;
+}
+
+bool ModelCache::Reusable(const ReadyChild& child) const {
+  return child.usable() && child.answered() < options_.reuse_requests_max &&
+         clock_.SteadyNow() - child.ready_since() < options_.reuse_time_max;
+}
+
+bool ModelCache::Lendable(const Ready& ready) const {
+  return ready.tenant.empty() ? ready.child->usable() : Reusable(*ready.child);
 }
 
 void ModelCache::DropForgotten(Pool& pool) {
@@ -196,10 +225,44 @@ bool ModelCache::Missing(const Pool& pool) {
   return pool.to_load > 0 && (pool.waiting > 0 || UnusedIn(pool) == 0);
 }
 
+bool ModelCache::MayMake(const Pool& pool) const {
+  if (pool.to_load == 0) return false;
+  if (making_ < options_.builders) return pool.sound || pool.making == 0;
+  return pool.making == 0 && Missing(pool) && (pool.sound || making_unsound_ <= options_.builders);
+}
+
 bool ModelCache::Urgent() const {
   return doomed_.size() > kDoomedMax ||
-         std::any_of(pools_.begin(), pools_.end(),
-                     [](const auto& entry) { return Missing(entry.second); });
+         std::any_of(pools_.begin(), pools_.end(), [&](const auto& entry) {
+           return Missing(entry.second) && MayMake(entry.second);
+         });
+}
+
+// Requests that wait come first, then the dead, then what is made ahead.
+ModelCache::Pool* ModelCache::Next() {
+  Pool* chosen = nullptr;  // Pools are never removed.
+  for (auto& [key, pool] : pools_) {
+    if (!MayMake(pool)) continue;
+    if (chosen == nullptr || pool.waiting > chosen->waiting) chosen = &pool;
+    if (Missing(pool) && !Missing(*chosen)) chosen = &pool;
+  }
+  return chosen;
+}
+
+void ModelCache::CountDeath(Pool& pool, const Ready& dead) {
+  // Those that end together, as with their zygote, end for one reason.
+  if (dead.since <= pool.death_seen_at || dead.child->answered() > 0) return;
+  pool.death_seen_at = clock_.SteadyNow();
+  pool.deaths += dead.child->crashed() ? kCrashWeight : 1;
+  if (pool.deaths < kDeathsMax) return;
+  pool.failures = ++pool.deaths_failed;
+  pool.failure = Failure{FailureKind::kExecutorCrashed,
+                         "its ready sandboxes end again and again before a request comes",
+                         "Correct the model or its executor: what has loaded is to wait."};
+  pool.retry_at = clock_.SteadyNow() + PauseAfter(pool.failures);
+  pool.to_load = 0;
+  ++pool.generation;
+  changed_.notify_all();
 }
 
 void ModelCache::Destroy(Pool& pool, std::list<Ready>::iterator which) {
@@ -220,6 +283,7 @@ ModelCache::Lent ModelCache::Borrow(const Recipe& recipe, const std::string& ten
   Stir();
   const base::SteadyTime now = last_stir_;
   pool.last_asked = now;
+  pool.squeezed = false;
   pool.asked.push_back(now);
   if (pool.asked.size() > kAskedMax) pool.asked.pop_front();
   if (pool.failure.has_value() && pool.failures > 0 && now < pool.retry_at) {
@@ -234,10 +298,13 @@ ModelCache::Lent ModelCache::Borrow(const Recipe& recipe, const std::string& ten
       return Lent(absl::AbortedError(
           base::StrCat("model ", recipe.model, " changed while a request waited for it")));
     }
+    bool dropped = false;
     for (auto at = pool.ready.begin(); at != pool.ready.end();) {
       auto next = std::next(at);
-      if (!at->child->usable()) {
+      if (!Lendable(*at)) {
+        if (!at->child->usable()) CountDeath(pool, *at);
         Destroy(pool, at);
+        dropped = true;
       } else if (at->tenant.empty() || at->tenant == tenant) {
         std::unique_ptr<ReadyChild> child = std::move(at->child);
         pool.ready.erase(at);
@@ -246,6 +313,7 @@ ModelCache::Lent ModelCache::Borrow(const Recipe& recipe, const std::string& ten
       }
       at = next;
     }
+    if (dropped) Want(pool);
     // A failure counts for those who waited when it happened.
     if (pool.generation != generation && pool.failures > 0) {
       if (!pool.failure->ok()) return Lent(pool.failure->status());
@@ -271,26 +339,39 @@ void ModelCache::Return(std::unique_ptr<ReadyChild> child, const Recipe& recipe,
                         const std::string& tenant) {
   std::lock_guard lock(mutex_);
   Pool& pool = pools_[KeyOf(recipe)];
-  const bool again = !tenant.empty() && child->usable() && pool.recipe.version == recipe.version &&
+  const bool again = !tenant.empty() && Reusable(*child) && pool.recipe.version == recipe.version &&
                      !pool.forgotten;
   --pool.busy;
+  ForgetDeaths(pool);
   Stir();
   Want(pool);
-  if (again && pool.ready.size() < Affordable(pool)) {
-    pool.ready.push_front({std::move(child), tenant, last_stir_});
-    KeepToBudget(pool);
-    if (pool.waiting > 0) changed_.notify_all();  // Waking builders for nothing costs more.
+  if (again) {
+    Keep(pool, {std::move(child), tenant, last_stir_});
   } else {
     Doom(pool, std::move(child));
   }
+}
+
+void ModelCache::Keep(Pool& pool, Ready ready) {
+  if (pool.ready.size() >= Affordable(pool)) {
+    // The last one that has a tenant: who returns one goes to the front.
+    const auto oldest = std::find_if(pool.ready.rbegin(), pool.ready.rend(),
+                                     [](const Ready& one) { return !one.tenant.empty(); });
+    if (oldest == pool.ready.rend()) return Doom(pool, std::move(ready.child));
+    Destroy(pool, std::prev(oldest.base()));
+  }
+  pool.ready.push_front(std::move(ready));
+  KeepToBudget(pool);
+  if (pool.waiting > 0) changed_.notify_all();  // Waking builders for nothing costs more.
 }
 
 void ModelCache::ReturnToRewind(std::unique_ptr<ReadyChild> child, const Recipe& recipe) {
   std::lock_guard lock(mutex_);
   Pool& pool = pools_[KeyOf(recipe)];
   --pool.busy;
+  ForgetDeaths(pool);
   Stir();
-  if (!child->usable() || pool.recipe.version != recipe.version || pool.forgotten) {
+  if (!Reusable(*child) || pool.recipe.version != recipe.version || pool.forgotten) {
     Want(pool);
     Doom(pool, std::move(child));
     return;
@@ -329,6 +410,7 @@ void ModelCache::Preload(const Recipe& recipe) {
   std::lock_guard lock(mutex_);
   Pool& pool = PoolFor(recipe);
   pool.last_asked = clock_.SteadyNow();
+  pool.squeezed = false;
   Want(pool);
 }
 
@@ -352,30 +434,65 @@ void ModelCache::KeepToBudget(Pool& spared) {
     base::Log("executors").info("model {} leaves the cache: memory is short", oldest->recipe.model);
     while (!oldest->ready.empty()) Destroy(*oldest, oldest->ready.begin());
     oldest->to_load = 0;
+    oldest->squeezed = true;
     DropShared(*oldest);
   }
   while (memory() > options_.memory_bytes && spared.ready.size() > 1 && spared.waiting == 0) {
     Destroy(spared, std::prev(spared.ready.end()));
+    spared.squeezed = true;
   }
 }
 
 void ModelCache::Sweep() {
   const base::SteadyTime now = clock_.SteadyNow();
   for (auto& [key, pool] : pools_) {
-    const bool stale = !options_.pinned.contains(pool.recipe.model) &&
-                       now - pool.last_asked >= options_.time_to_live;
+    const bool pinned = options_.pinned.contains(pool.recipe.model);
+    const bool stale = !pinned && now - pool.last_asked >= options_.time_to_live;
     const std::uint32_t wanted = stale ? 0 : Wanted(pool);
     std::uint32_t kept = 0;
     for (auto at = pool.ready.begin(); at != pool.ready.end();) {
       auto next = std::next(at);
-      // A tenant's own goes with the time to live; the unused ones when fewer are wanted.
+      // A tenant's own goes when its time is over; the unused ones when fewer are wanted.
       const bool spent = !pool.recipe.rewound || now - at->since >= options_.rewound_idle_max;
       const bool surplus = at->tenant.empty() && ++kept > wanted + 1 && spent;
-      if (stale || surplus || !at->child->usable()) Destroy(pool, at);
+      if (!at->child->usable()) CountDeath(pool, *at);
+      if (stale || surplus || !Lendable(*at)) Destroy(pool, at);
       at = next;
     }
     if (stale) DropShared(pool);
-    if (!stale && pool.ready.empty() && pool.failures == 0) Want(pool);
+    // After failures, too, when their pause is over.
+    if (!stale && (!pool.squeezed || (pinned && pool.ready.empty()))) Want(pool);
+  }
+}
+
+void ModelCache::MeasureSome(std::unique_lock<std::mutex>& lock) {
+  struct Look {
+    Pool* pool;  // Pools are never removed.
+    const ReadyChild* child;
+    int pid;
+    Memory memory;
+  };
+  std::vector<Look> looks;
+  for (auto& [key, pool] : pools_) {
+    const auto unknown = std::find_if(pool.ready.begin(), pool.ready.end(),
+                                      [](const Ready& r) { return r.private_bytes == 0; });
+    if (unknown == pool.ready.end() || !unknown->child->usable()) continue;
+    looks.push_back({&pool, unknown->child.get(), unknown->child->pid(), {}});
+  }
+  lock.unlock();
+  for (Look& look : looks) look.memory = Measure(look.pid);
+  lock.lock();
+  for (const Look& look : looks) {
+    // It may have been lent meanwhile, and another one may be where it was.
+    for (Ready& ready : look.pool->ready) {
+      if (ready.child.get() != look.child || ready.child->pid() != look.pid) continue;
+      ready.private_bytes = look.memory.private_bytes;
+      // What a tenant's holds of its requests says nothing of the others.
+      if (ready.tenant.empty()) look.pool->private_bytes = look.memory.private_bytes;
+      look.pool->shared_bytes = std::max(look.pool->shared_bytes, look.memory.shared_bytes);
+      KeepToBudget(*look.pool);
+      break;
+    }
   }
 }
 
@@ -389,11 +506,15 @@ void ModelCache::Bury(std::unique_lock<std::mutex>& lock) {
 }
 
 void ModelCache::Make(Pool& pool, std::unique_lock<std::mutex>& lock, const std::stop_token& stop) {
+  const bool unsound = !pool.sound;
   --pool.to_load;
   ++pool.loading;
+  ++pool.making;
+  ++making_;
+  if (unsound) ++making_unsound_;
   const Recipe recipe = pool.recipe;
   if (pool.loading == 1) pool.loading_since = clock_.SteadyNow();
-  const bool measured = pool.load_time.count() > 0;
+  const bool measured = pool.private_bytes > 0;
   const Preparation how{.warm_up = WarmUpFor(pool),
                         .check_weights = !pool.sound,
                         .background = pool.waiting == 0 && UnusedIn(pool) > 0};
@@ -405,6 +526,9 @@ void ModelCache::Make(Pool& pool, std::unique_lock<std::mutex>& lock, const std:
   const Memory memory = child != nullptr && !measured ? Measure((*child)->pid()) : Memory();
   lock.lock();
   --pool.loading;
+  --pool.making;
+  --making_;
+  if (unsound) --making_unsound_;
   ++pool.generation;
   if (recipe.version != pool.recipe.version) {
     // How it went says nothing of the version that somebody may wait for now.
@@ -412,6 +536,7 @@ void ModelCache::Make(Pool& pool, std::unique_lock<std::mutex>& lock, const std:
     Want(pool);
   } else if (child == nullptr) {
     ++pool.failures;
+    pool.sound = false;
     pool.to_load = 0;
     if (made.ok()) {
       pool.failure = std::get<Failure>(*made);
@@ -426,11 +551,9 @@ void ModelCache::Make(Pool& pool, std::unique_lock<std::mutex>& lock, const std:
     pool.failure.reset();
     pool.load_time = taken;
     pool.sound = true;
-    pool.shared_bytes =
-        std::max(pool.shared_bytes, memory.proportional_bytes -
-                                        std::min(memory.proportional_bytes, memory.private_bytes));
+    pool.shared_bytes = std::max(pool.shared_bytes, memory.shared_bytes);
     pool.private_bytes = std::max(pool.private_bytes, memory.private_bytes);
-    pool.ready.push_back({std::move(*child), "", clock_.SteadyNow()});
+    pool.ready.push_back({std::move(*child), "", clock_.SteadyNow(), memory.private_bytes});
     KeepToBudget(pool);
   }
   changed_.notify_all();
@@ -438,34 +561,29 @@ void ModelCache::Make(Pool& pool, std::unique_lock<std::mutex>& lock, const std:
 
 void ModelCache::Build(std::stop_token stop) {
   std::unique_lock lock(mutex_);
-  base::SteadyTime next_sweep = clock_.SteadyNow() + kSweepInterval;
+  // A time of the clock's as one of the condition's.
+  const auto wait_until = [&](base::SteadyTime time, const auto& condition) {
+    const auto left = time - clock_.SteadyNow();
+    changed_.wait_for(lock, stop, left, condition);
+  };
   while (!stop.stop_requested()) {
-    if (clock_.SteadyNow() >= next_sweep) {
+    if (clock_.SteadyNow() >= next_sweep_) {
+      next_sweep_ = clock_.SteadyNow() + kSweepInterval;
       Sweep();
-      next_sweep = clock_.SteadyNow() + kSweepInterval;
+      MeasureSome(lock);
     }
-    // Requests that wait come first, then the dead, then what is made ahead.
-    Pool* chosen = nullptr;  // Pools are never removed.
-    for (auto& [key, pool] : pools_) {
-      if (pool.to_load == 0) continue;
-      if (chosen == nullptr || pool.waiting > chosen->waiting) chosen = &pool;
-      if (Missing(pool) && !Missing(*chosen)) chosen = &pool;
-    }
+    Pool* const chosen = Next();
     const base::SteadyTime calm = std::min(last_stir_ + kLull, burst_since_ + kBurstMax);
     const bool must_bury = doomed_.size() > kDoomedMax;
     const bool must_make = chosen != nullptr && Missing(*chosen);
     if (!used_.empty()) {
       RewindOne(lock);
     } else if (chosen == nullptr && doomed_.empty()) {
-      changed_.wait_until(lock, stop, next_sweep, [&] {
-        return !used_.empty() || !doomed_.empty() ||
-               std::any_of(pools_.begin(), pools_.end(),
-                           [](const auto& entry) { return entry.second.to_load > 0; });
-      });
+      wait_until(next_sweep_,
+                 [&] { return !used_.empty() || !doomed_.empty() || Next() != nullptr; });
     } else if (!must_bury && !must_make && clock_.SteadyNow() < calm) {
       ++watching_;
-      changed_.wait_until(lock, stop, std::min(calm, next_sweep),
-                          [&] { return !used_.empty() || Urgent(); });
+      wait_until(std::min(calm, next_sweep_), [&] { return !used_.empty() || Urgent(); });
       --watching_;
     } else if (must_bury || (!must_make && !doomed_.empty())) {
       Bury(lock);
@@ -478,7 +596,7 @@ void ModelCache::Build(std::stop_token stop) {
 
 bool ModelCache::IsUnsupported(const Pool& pool) {
   return pool.failure && pool.failure->ok() &&
-         (*pool.failure)->kind == inference::FailureKind::kModelUnsupported;
+         (*pool.failure)->kind == FailureKind::kModelUnsupported;
 }
 
 CacheState ModelCache::StateOf(const Pool& pool) const {

@@ -69,9 +69,13 @@ class ModelCache {
     std::uint64_t memory_bytes = 4ULL << 30;  // Of all ready children together.
     std::uint32_t children_min = 1;           // Ready of one model, when no request waits,
     std::uint32_t children_max = 8;           // and at most, those that load included.
-    std::uint32_t builders = 2;               // Children made at once.
+    std::uint32_t builders = 2;               // Children made at once, as long as no load hangs.
     // How long more than those are kept of the children that are rewound: until the next burst.
     std::chrono::milliseconds rewound_idle_max{std::chrono::seconds(30)};
+    // How many requests one child serves, and how long after it became ready, when it is not new
+    // for each.
+    std::uint32_t reuse_requests_max = 10'000;
+    std::chrono::milliseconds reuse_time_max = std::chrono::minutes(10);
     std::set<std::string> pinned;  // Models that stay.
   };
   ModelCache(Options options, const base::Clock& clock);
@@ -86,8 +90,8 @@ class ModelCache {
   using Lent = absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, inference::Failure>>;
   Lent Borrow(const Recipe& recipe, const std::string& tenant, base::SteadyTime deadline,
               std::stop_token stop);
-  // Ends the loan. With a tenant the child waits for further requests of that one alone; without,
-  // it is destroyed in the background.
+  // Ends the loan. With a tenant the child waits for further requests of that one alone, as many
+  // and as long as the options say; without, it is destroyed in the background.
   void Return(std::unique_ptr<ReadyChild> child, const Recipe& recipe,
               const std::string& tenant = "");
   // Ends the loan of a child that is rewound in the background and then serves anybody.
@@ -106,6 +110,8 @@ class ModelCache {
     std::unique_ptr<ReadyChild> child;
     std::string tenant;  // Empty: nobody has used it.
     base::SteadyTime since;
+    // What is its own; 0: not measured since it came, so taken to be like the others.
+    std::uint64_t private_bytes = 0;
   };
   using PoolKey = std::pair<std::string, std::string>;  // Model and executor.
   struct Doomed {
@@ -129,12 +135,18 @@ class ModelCache {
     std::deque<base::SteadyTime> asked;  // Lately, for the rate.
     std::chrono::steady_clock::duration load_time{0};
     base::SteadyTime loading_since;  // The first of those that load.
-    bool sound = false;              // Its file has been loaded before, and its weights looked at.
-    // Of one child, measured when the first was ready: what it shares, as its part of that was
-    // then, and what is its own.
+    std::uint32_t making = 0;        // Of those that load, not being rewound.
+    // The last load went well: its weights were looked at, and it is not likely to hang.
+    bool sound = false;
+    // Of one child: what it shares, as its part of that was when fewest shared it, and what is its
+    // own, as it was measured last.
     std::uint64_t shared_bytes = 0;
     std::uint64_t private_bytes = 0;
+    int deaths = 0;         // Of children that waited for their first request, in a row, weighed.
+    int deaths_failed = 0;  // Times that there were too many.
+    base::SteadyTime death_seen_at;
     bool forgotten = false;  // Its recipe goes when nobody waits any more.
+    bool squeezed = false;   // There is no memory for more until somebody asks for it.
     int failures = 0;        // In a row.
     base::SteadyTime retry_at;
     std::optional<absl::StatusOr<inference::Failure>> failure;  // The last one.
@@ -145,16 +157,26 @@ class ModelCache {
   // They leave the mutex for the time that they take.
   void Bury(std::unique_lock<std::mutex>& lock);
   void RewindOne(std::unique_lock<std::mutex>& lock);
+  // One child of each pool, where there is one that was not measured yet.
+  void MeasureSome(std::unique_lock<std::mutex>& lock);
   void Make(Pool& pool, std::unique_lock<std::mutex>& lock, const std::stop_token& stop);
+  // The pool for which the next child is to be made now, if any.
+  Pool* Next();
   // The following are called with the mutex held.
   Pool& PoolFor(const Recipe& recipe);
   void Want(Pool& pool);
+  // After the end of a child that waited. Too many are a failure, though each load went well.
+  void CountDeath(Pool& pool, const Ready& dead);
+  // After a loan: the model's children live long enough for a request.
+  static void ForgetDeaths(Pool& pool) { pool.deaths = pool.deaths_failed = 0; }
   static void DropForgotten(Pool& pool);
   void WakeBuilders();
   // Tells that a request has come or gone.
   void Stir();
   // Whether the next request would have to wait for a child.
   static bool Missing(const Pool& pool);
+  // Whether a child of the pool may be made now: loads that may hang leave builders to the others.
+  bool MayMake(const Pool& pool) const;
   bool Urgent() const;
   std::uint32_t Wanted(const Pool& pool) const;
   static std::uint64_t MemoryOf(const Pool& pool);
@@ -163,6 +185,12 @@ class ModelCache {
   std::uint32_t Affordable(const Pool& pool) const;  // At least one, whatever it takes.
   double AskedDuringLoad(const Pool& pool) const;    // Requests, as of late.
   WarmUp WarmUpFor(const Pool& pool) const;
+  // Whether a child that has served may serve again.
+  bool Reusable(const ReadyChild& child) const;
+  // Whether a child that waits may be lent.
+  bool Lendable(const Ready& ready) const;
+  // Keeps a tenant's child, in place of the one that has waited longest when there are too many.
+  void Keep(Pool& pool, Ready ready);
   void Destroy(Pool& pool, std::list<Ready>::iterator which);
   void Doom(Pool& pool, std::unique_ptr<ReadyChild> child);
   void Sweep();
@@ -180,7 +208,10 @@ class ModelCache {
   std::vector<Doomed> doomed_;  // To be killed and waited for by a builder.
   base::SteadyTime last_stir_;
   base::SteadyTime burst_since_;
-  int watching_ = 0;  // Builders that wait for the end of a burst.
+  int watching_ = 0;                  // Builders that wait for the end of a burst.
+  std::uint32_t making_ = 0;          // Builders that make a child,
+  std::uint32_t making_unsound_ = 0;  // and those that do of pools that were not sound.
+  base::SteadyTime next_sweep_;
   std::vector<std::jthread> builders_;
 };
 

@@ -1,11 +1,22 @@
 #include "executors/model_cache.h"
 
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/statfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <random>
+#include <utility>
 
 #include "base/synchronized.h"
+#include "base/unique_fd.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -18,18 +29,39 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using Made = absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>>;
 
+// The machine's clock, which a test can put forward.
+class LeapingClock final : public base::Clock {
+ public:
+  base::SteadyTime SteadyNow() const override {
+    return base::Clock::System().SteadyNow() + Leapt();
+  }
+  std::chrono::system_clock::time_point WallNow() const override {
+    return base::Clock::System().WallNow() + Leapt();
+  }
+  void Leap(milliseconds by) { leapt_ms_ += by.count(); }
+
+ private:
+  milliseconds Leapt() const { return milliseconds(leapt_ms_.load()); }
+  std::atomic<std::int64_t> leapt_ms_ = 0;
+};
+
 struct Counts {
   std::atomic<int> made = 0, alive = 0, rewound = 0;
   std::atomic<bool> can_rewind = true;
+  std::atomic<bool> immortal = false;  // None can be buried.
 };
 
 class FakeChild final : public ReadyChild {
  public:
-  FakeChild(Counts& counts, int number) : counts_(counts), number_(number) {
+  explicit FakeChild(Counts& counts, base::SteadyTime ready_since = {}, int pid = ::getpid())
+      : counts_(counts), number_(counts.made), ready_since_(ready_since), pid_(pid) {
     ++counts_.made;
     ++counts_.alive;
   }
-  ~FakeChild() override { --counts_.alive; }
+  ~FakeChild() override {
+    while (counts_.immortal) std::this_thread::yield();
+    --counts_.alive;
+  }
   std::variant<ExecutorAnswer, Failure> Answer(const inference::InferenceRequest&, base::SteadyTime,
                                                base::SteadyTime, std::stop_token,
                                                const inference::OnProgress&) override {
@@ -37,10 +69,12 @@ class FakeChild final : public ReadyChild {
     return ExecutorAnswer{};
   }
   void Kill() override { killed_ = true; }
+  void Crash() { crashed_ = killed_ = true; }
   bool usable() const override { return !killed_; }
-  int pid() const override { return ::getpid(); }
+  bool crashed() const override { return crashed_; }
+  int pid() const override { return pid_; }
   std::uint32_t answered() const override { return answered_; }
-  base::SteadyTime ready_since() const override { return {}; }
+  base::SteadyTime ready_since() const override { return ready_since_; }
   std::chrono::microseconds cpu_time() const override { return {}; }
   absl::Status Rewind() override {
     ++counts_.rewound;
@@ -54,8 +88,63 @@ class FakeChild final : public ReadyChild {
  private:
   Counts& counts_;
   const int number_;
+  const base::SteadyTime ready_since_;
+  const int pid_;
   std::uint32_t answered_ = 0;
-  std::atomic<bool> killed_ = false;
+  std::atomic<bool> killed_ = false, crashed_ = false;
+};
+
+// A process that maps a file, and holds more memory of its own when it is told to.
+class MappingProcess {
+ public:
+  MappingProcess(const std::string& file, std::size_t bytes) {
+    int to[2], from[2];
+    EXPECT_EQ(::pipe2(to, O_CLOEXEC) | ::pipe2(from, O_CLOEXEC), 0);
+    pid_ = ::fork();
+    if (pid_ == 0) Run(file.c_str(), bytes, to[0], from[1], to[1]);
+    ::close(to[0]);
+    ::close(from[1]);
+    orders_ = base::UniqueFd(to[1]);
+    answers_ = base::UniqueFd(from[0]);
+    Await();
+  }
+  ~MappingProcess() {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+  int pid() const { return pid_; }
+  // Once more as many bytes.
+  void Grow() {
+    EXPECT_EQ(::write(orders_.get(), "g", 1), 1);
+    Await();
+  }
+
+ private:
+  [[noreturn]] static void Run(const char* file, std::size_t bytes, int orders, int answers,
+                               int others) {
+    ::close(others);
+    const int fd = ::open(file, O_RDONLY | O_CLOEXEC);
+    const auto* map =
+        static_cast<const char*>(::mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE, fd, 0));
+    volatile char sum = 0;
+    for (std::size_t i = 0; i < bytes; i += 4096) sum = static_cast<char>(sum + map[i]);
+    char order = 0;
+    do {
+      if (order == 'g') {
+        void* more =
+            ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        std::memset(more, 1, bytes);
+      }
+    } while (::write(answers, "x", 1) == 1 && ::read(orders, &order, 1) == 1);
+    ::_exit(0);
+  }
+  void Await() {
+    char answer = 0;
+    EXPECT_EQ(::read(answers_.get(), &answer, 1), 1);
+  }
+
+  int pid_ = -1;
+  base::UniqueFd orders_, answers_;
 };
 
 class ModelCacheTest : public ::testing::Test {
@@ -68,7 +157,21 @@ class ModelCacheTest : public ::testing::Test {
             .policy_hash = "",
             .make = [this, time](Preparation, std::stop_token) -> Made {
               std::this_thread::sleep_for(time);
-              return std::make_unique<FakeChild>(counts_, counts_.made);
+              return std::make_unique<FakeChild>(counts_, clock_.SteadyNow());
+            }};
+  }
+  // Its load goes on until the cache ends.
+  static Recipe Hanging(const std::string& model) {
+    return {.model = model,
+            .executor = "",
+            .version = "1",
+            .policy_hash = "",
+            .make = [](Preparation, std::stop_token stop) -> Made {
+              std::mutex mutex;
+              std::unique_lock lock(mutex);
+              std::condition_variable_any stopped;
+              stopped.wait(lock, stop, [] { return false; });
+              return absl::CancelledError("stopped");
             }};
   }
   ModelCache::Lent Borrow(ModelCache& cache, const Recipe& recipe, const std::string& tenant = "",
@@ -77,6 +180,12 @@ class ModelCacheTest : public ::testing::Test {
   }
   static int NumberOf(const ReadyChild& child) {
     return dynamic_cast<const FakeChild&>(child).number();
+  }
+  static void Ask(ReadyChild& child) {
+    const inference::InferenceRequest request{.id = *inference::RequestId::Parse("r"),
+                                              .model = *inference::ModelId::Parse("m"),
+                                              .input = {}};
+    (void)child.Answer(request, {}, base::SteadyTime::max(), {}, {});
   }
   static std::unique_ptr<ReadyChild> Take(ModelCache::Lent lent) {
     EXPECT_TRUE(lent.ok()) << lent.status();
@@ -100,7 +209,7 @@ class ModelCacheTest : public ::testing::Test {
   }
 
   Counts counts_;
-  const base::Clock& clock_ = base::Clock::System();
+  LeapingClock clock_;
 };
 
 TEST_F(ModelCacheTest, MakesTheNextOneAheadAndNeverLendsOneTwice) {
@@ -138,6 +247,71 @@ TEST_F(ModelCacheTest, ATenantMeetsItsOwnChildAgainAndNobodyElseDoes) {
   for (auto* c : {&others, &nobodys, &again}) cache.Return(std::move(*c), Good("m"));
 }
 
+TEST_F(ModelCacheTest, ATenantsChildServesSoManyRequestsAndNoMore) {
+  ModelCache cache({.reuse_requests_max = 3}, clock_);
+  std::map<int, int> served;
+  for (int i = 0; i < 9; ++i) {
+    auto child = Take(Borrow(cache, Good("m"), "alice"));
+    Ask(*child);
+    ++served[NumberOf(*child)];
+    cache.Return(std::move(child), Good("m"), "alice");
+  }
+  EXPECT_THAT(served, testing::SizeIs(3));
+  EXPECT_THAT(served, testing::Each(testing::Pair(testing::_, 3)));
+}
+
+TEST_F(ModelCacheTest, ATenantsChildServesSoLongAndNoLonger) {
+  ModelCache cache({.reuse_time_max = std::chrono::minutes(10)}, clock_);
+  auto child = Take(Borrow(cache, Good("m"), "alice"));
+  const int number = NumberOf(*child);
+  cache.Return(std::move(child), Good("m"), "alice");
+  clock_.Leap(std::chrono::minutes(9));
+  child = Take(Borrow(cache, Good("m"), "alice"));
+  EXPECT_EQ(NumberOf(*child), number);
+  cache.Return(std::move(child), Good("m"), "alice");
+  // It has waited for the rest of its time: whether asked for or swept, it does not come back.
+  clock_.Leap(std::chrono::minutes(1));
+  child = Take(Borrow(cache, Good("m"), "alice"));
+  EXPECT_NE(NumberOf(*child), number);
+  clock_.Leap(std::chrono::minutes(11));
+  cache.Return(std::move(child), Good("m"), "alice");  // Its time ended under the request.
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 1; }));
+}
+
+TEST_F(ModelCacheTest, ATenantsChildGoesAtTheEndOfItsTimeEvenIfNobodyAsks) {
+  ModelCache cache({.time_to_live = std::chrono::hours(24)}, clock_);
+  cache.Return(Take(Borrow(cache, Good("m"), "alice")), Good("m"), "alice");
+  cache.Return(Take(Borrow(cache, Good("m"), "bob")), Good("m"), "bob");
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 3; }));
+  clock_.Leap(std::chrono::minutes(10));
+  // The third is nobody's yet, so its time has not begun.
+  EXPECT_TRUE(Eventually([&] { return counts_.alive == 1; }));
+  EXPECT_EQ(EntryOf(cache, "m").ready, 1u);
+}
+
+TEST_F(ModelCacheTest, ATenantThatReturnsTakesThePlaceOfTheOneThatIsLongestGone) {
+  ModelCache cache({.children_max = 3}, clock_);
+  std::map<std::string, std::unique_ptr<ReadyChild>> children;
+  std::map<std::string, int> numbers;
+  for (const char* tenant : {"alice", "bob", "carol"}) {
+    children[tenant] = Take(Borrow(cache, Good("m"), tenant));
+    numbers[tenant] = NumberOf(*children[tenant]);
+  }
+  cache.Return(std::move(children["alice"]), Good("m"), "alice");
+  // With the one for whoever comes next, the pool is full when two have returned.
+  ASSERT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 2; }));
+  cache.Return(std::move(children["bob"]), Good("m"), "bob");
+  cache.Return(std::move(children["carol"]), Good("m"), "carol");
+  for (const char* tenant : {"carol", "bob"}) {
+    auto child = Take(Borrow(cache, Good("m"), tenant));
+    EXPECT_EQ(NumberOf(*child), numbers[tenant]) << tenant;
+    cache.Return(std::move(child), Good("m"), tenant);
+  }
+  auto child = Take(Borrow(cache, Good("m"), "alice"));
+  EXPECT_NE(NumberOf(*child), numbers["alice"]);
+  cache.Return(std::move(child), Good("m"), "alice");
+}
+
 TEST_F(ModelCacheTest, AFailureIsTheModelsOwnAndIsNotTriedAtOnceAgain) {
   ModelCache cache({}, clock_);
   std::atomic<int> tries = 0;
@@ -161,6 +335,148 @@ TEST_F(ModelCacheTest, AFailureIsTheModelsOwnAndIsNotTriedAtOnceAgain) {
   // A corrected file is another version.
   Recipe corrected = Good("bad", "2");
   cache.Return(Take(Borrow(cache, corrected)), Good("bad"));
+}
+
+TEST_F(ModelCacheTest, AModelThatIsToStayIsTriedAgainWithoutARequest) {
+  ModelCache cache({.pinned = {"kept"}}, clock_);
+  std::map<std::string, std::atomic<int>> tries;
+  for (const char* model : {"kept", "preloaded"}) {
+    std::atomic<int>& tried = tries[model];
+    Recipe recipe = Good(model);
+    recipe.make = [this, &tried](Preparation, std::stop_token) -> Made {
+      if (++tried <= 2) return Failure{FailureKind::kModelInvalid, "no good", ""};
+      return std::make_unique<FakeChild>(counts_, clock_.SteadyNow());
+    };
+    cache.Preload(recipe);
+    ASSERT_TRUE(
+        Eventually([&] { return EntryOf(cache, model).state == CacheState::kQuarantined; }));
+  }
+  clock_.Leap(seconds(2));
+  EXPECT_TRUE(Eventually([&] { return tries["kept"] == 2 && tries["preloaded"] == 2; }));
+  clock_.Leap(seconds(3));  // The pause has doubled.
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "kept").ready == 1; }));
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "preloaded").ready == 1; }));
+}
+
+TEST_F(ModelCacheTest, AModelThatHadToGoComesBackOnlyWhenSomebodyAsksForIt) {
+  ModelCache cache({.memory_bytes = 1}, clock_);
+  // One that is tried again by each sweep tells that there was one.
+  std::atomic<int> sweeps = 0;
+  Recipe witness = Good("witness");
+  witness.make = [&](Preparation, std::stop_token) -> Made {
+    ++sweeps;
+    return absl::UnavailableError("no zygote");
+  };
+  cache.Preload(witness);
+  for (const char* model : {"first", "second"}) {
+    cache.Preload(Good(model));
+    ASSERT_TRUE(Eventually([&] { return EntryOf(cache, model).ready == 1; }));
+  }
+  ASSERT_TRUE(Eventually([&] { return EntryOf(cache, "first").ready == 0; }));
+  const int seen = sweeps;
+  EXPECT_TRUE(Eventually([&] { return sweeps >= seen + 2; }));
+  EXPECT_EQ(counts_.made, 2);
+  cache.Return(Take(Borrow(cache, Good("first"))), Good("first"));
+}
+
+TEST_F(ModelCacheTest, ChildrenThatEndBeforeTheirFirstRequestAreACrashLoop) {
+  ModelCache cache({.time_to_live = std::chrono::hours(24)}, clock_);
+  std::atomic<bool> dies = true;
+  Recipe recipe = Good("m");
+  recipe.make = [&](Preparation, std::stop_token) -> Made {
+    auto child = std::make_unique<FakeChild>(counts_, clock_.SteadyNow());
+    if (dies) child->Crash();
+    return child;
+  };
+  // Whether somebody waits for one,
+  const auto lent = Borrow(cache, recipe);
+  ASSERT_TRUE(lent.ok()) << lent.status();
+  EXPECT_EQ(std::get<Failure>(*lent).kind, FailureKind::kExecutorCrashed);
+  EXPECT_EQ(counts_.made, 3);
+  EXPECT_EQ(EntryOf(cache, "m").state, CacheState::kQuarantined);
+  EXPECT_NE(EntryOf(cache, "m").reason, "");
+  // or nobody does: the pauses grow.
+  clock_.Leap(seconds(2));
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").retry_after > seconds(1); }));
+  dies = false;
+  clock_.Leap(seconds(60));
+  cache.Return(Take(Borrow(cache, recipe)), recipe);
+  EXPECT_EQ(EntryOf(cache, "m").reason, "");
+}
+
+TEST_F(ModelCacheTest, ChildrenThatAreKilledAreReplacedAndTheirModelIsNotToBlame) {
+  ModelCache cache({.children_min = 3}, clock_);
+  std::vector<FakeChild*> children;
+  std::mutex mutex;
+  Recipe recipe = Good("m");
+  recipe.make = [&](Preparation, std::stop_token) -> Made {
+    auto child = std::make_unique<FakeChild>(counts_, clock_.SteadyNow());
+    const std::lock_guard lock(mutex);
+    children.push_back(child.get());
+    return child;
+  };
+  cache.Preload(recipe);
+  for (int round = 1; round <= 5; ++round) {
+    ASSERT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 3; }));
+    const std::lock_guard lock(mutex);
+    for (FakeChild* child : std::exchange(children, {})) child->Kill();
+    // The next request finds another one.
+    clock_.Leap(seconds(1));
+  }
+  cache.Return(Take(Borrow(cache, recipe)), recipe);
+  EXPECT_EQ(EntryOf(cache, "m").state, CacheState::kReady);
+}
+
+TEST_F(ModelCacheTest, AModelIsLoadingWhileItLoadsAndEvictingUntilItIsGone) {
+  {
+    ModelCache cache({}, clock_);
+    EXPECT_EQ(EntryOf(cache, "m").state, CacheState::kCold);
+    cache.Preload(Hanging("m"));
+    EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").loading == 1; }));
+    EXPECT_EQ(EntryOf(cache, "m").state, CacheState::kLoading);
+    clock_.Leap(seconds(3));
+    EXPECT_GE(EntryOf(cache, "m").loading_for, seconds(3));
+  }
+  ModelCache cache({}, clock_);
+  cache.Preload(Good("m"));
+  ASSERT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 1; }));
+  counts_.immortal = true;
+  EXPECT_TRUE(cache.Forget("m"));
+  EXPECT_EQ(EntryOf(cache, "m").state, CacheState::kEvicting);
+  counts_.immortal = false;
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").state == CacheState::kCold; }));
+}
+
+TEST_F(ModelCacheTest, KeepsAsManyReadyAsAreAskedForWhileOneIsMade) {
+  ModelCache cache({.children_min = 1, .children_max = 8, .builders = 1}, clock_);
+  Recipe recipe = Good("m");
+  std::atomic<bool> go = true;
+  recipe.make = [&](Preparation, std::stop_token) -> Made {
+    while (!go) std::this_thread::yield();
+    clock_.Leap(milliseconds(100));  // So long a load takes.
+    return std::make_unique<FakeChild>(counts_, clock_.SteadyNow());
+  };
+  // So many requests, all at once.
+  const auto ask = [&](int count) {
+    go = false;
+    std::vector<std::unique_ptr<ReadyChild>> children;
+    for (int i = 0; i < count; ++i) {
+      auto lent = Borrow(cache, recipe, "", milliseconds(0));
+      if (lent.ok()) children.push_back(Take(std::move(lent)));
+    }
+    for (auto& child : children) cache.Return(std::move(child), recipe);
+    go = true;
+  };
+  cache.Return(Take(Borrow(cache, recipe)), recipe);
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 1; }));
+  // A hundred in five seconds are two in a tenth of one.
+  ask(100);
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 3; }));
+  ask(1000);
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 8; }));
+  // One more than the floor is kept, lest the next request pay for it.
+  clock_.Leap(seconds(6));
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 2; }));
 }
 
 TEST_F(ModelCacheTest, AnUnsupportedModelIsNoCrashLoopAndIsNotTriedAgain) {
@@ -187,6 +503,37 @@ TEST_F(ModelCacheTest, AnUnsupportedModelIsNoCrashLoopAndIsNotTriedAgain) {
   unsupported.version = "2";
   (void)Borrow(cache, unsupported);
   EXPECT_EQ(tries, 2);
+}
+
+TEST_F(ModelCacheTest, ALoadThatHangsHoldsUpNoOtherModel) {
+  for (const std::uint32_t builders : {1u, 2u}) {
+    ModelCache cache({.children_min = 3, .builders = builders}, clock_);
+    cache.Return(Take(Borrow(cache, Good("sound"))), Good("sound"));
+    ASSERT_TRUE(Eventually([&] { return EntryOf(cache, "sound").ready == 3; }));
+    cache.Preload(Hanging("hangs"));
+    EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "hangs").loading == 1; }));
+    cache.Return(Take(Borrow(cache, Good("other"))), Good("other"));
+    // Nor do several.
+    cache.Preload(Hanging("hangs too"));
+    cache.Preload(Hanging("hangs as well"));
+    for (int i = 0; i < 10; ++i) {
+      cache.Return(Take(Borrow(cache, Good("sound"))), Good("sound"));
+    }
+    EXPECT_EQ(EntryOf(cache, "hangs").loading, 1u);
+  }
+}
+
+TEST_F(ModelCacheTest, ALoadThatHangsNowAndThenHoldsUpNoOtherModel) {
+  ModelCache cache({.children_min = 4}, clock_);
+  Recipe recipe = Hanging("m");
+  recipe.make = [this, hang = recipe.make](Preparation how, std::stop_token stop) -> Made {
+    if (counts_.made > 0) return hang(how, std::move(stop));
+    return std::make_unique<FakeChild>(counts_, clock_.SteadyNow());
+  };
+  auto child = Take(Borrow(cache, recipe));
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").loading == 2; }));
+  cache.Return(Take(Borrow(cache, Good("other"))), Good("other"));
+  cache.Return(std::move(child), recipe);
 }
 
 TEST_F(ModelCacheTest, AStatusReachesWhoWaits) {
@@ -245,6 +592,41 @@ TEST_F(ModelCacheTest, ShortMemoryTakesTheLeastRecentlyAskedFor) {
   EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "first").ready == 0; }));
 }
 
+TEST_F(ModelCacheTest, AFileThatChildrenMapCountsOnceAndWhatOneGainsWithIt) {
+  constexpr std::uint64_t kFile = 64 << 20, kLittle = 24 << 20;
+  const std::string file = ::testing::TempDir() + "mapped";
+  struct statfs system;
+  ASSERT_EQ(::statfs(::testing::TempDir().c_str(), &system), 0);
+  if (system.f_type == TMPFS_MAGIC) GTEST_SKIP() << "files of a tmpfs are never clean";
+  {
+    std::ofstream(file) << std::string(kFile, 'x');
+    const base::UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+    ASSERT_EQ(::fsync(fd.get()), 0);
+  }
+  MappingProcess first(file, kFile);
+  std::optional<MappingProcess> second;
+  std::atomic<int> pid = first.pid();
+  Recipe recipe = Good("m");
+  recipe.make = [&](Preparation, std::stop_token) -> Made {
+    return std::make_unique<FakeChild>(counts_, clock_.SteadyNow(), pid);
+  };
+  ModelCache cache({.builders = 1}, clock_);
+  auto child = Take(Borrow(cache, recipe, "alice"));
+  second.emplace(file, kFile);
+  pid = second->pid();
+  cache.Return(std::move(child), recipe, "alice");
+  ASSERT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 2; }));
+  EXPECT_GT(EntryOf(cache, "m").memory_bytes, kFile);
+  EXPECT_LT(EntryOf(cache, "m").memory_bytes, kFile + kLittle);
+  // What it keeps of a request is found at the next sweep.
+  child = Take(Borrow(cache, recipe, "alice"));
+  first.Grow();
+  cache.Return(std::move(child), recipe, "alice");
+  EXPECT_TRUE(Eventually([&] { return EntryOf(cache, "m").memory_bytes > 2 * kFile; }));
+  EXPECT_LT(EntryOf(cache, "m").memory_bytes, 2 * kFile + kLittle);
+  std::filesystem::remove(file);
+}
+
 TEST_F(ModelCacheTest, KeepsAsManyReadyAsToldAndMemoryAllows) {
   ModelCache cache({.children_min = 3}, clock_);
   cache.Preload(Good("m"));
@@ -265,7 +647,7 @@ TEST_F(ModelCacheTest, WarmsUpAsDeepAsTheLoadAllows) {
                       .policy_hash = "",
                       .make = [&](Preparation how, std::stop_token) -> Made {
                         depths.With([&](auto& seen) { seen.push_back(how.warm_up); });
-                        return std::make_unique<FakeChild>(counts_, counts_.made);
+                        return std::make_unique<FakeChild>(counts_, clock_.SteadyNow());
                       }};
   const auto seen = [&] { return depths.With([](auto& all) { return all; }); };
   ModelCache cache({.children_min = 2, .builders = 1}, clock_);

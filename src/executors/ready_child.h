@@ -49,6 +49,8 @@ class ReadyChild {
   virtual void Kill() = 0;
   // Whether it still waits, as it should.
   virtual bool usable() const = 0;
+  // Whether it is known to have ended by itself, and not because somebody killed it.
+  virtual bool crashed() const { return false; }
   virtual int pid() const = 0;
   virtual std::uint32_t answered() const = 0;  // Requests so far.
   virtual base::SteadyTime ready_since() const = 0;

@@ -21,7 +21,7 @@ constexpr int kZygoteTries = 10;
 constexpr std::chrono::milliseconds kZygotePause(50);
 // The kernel counts the processor time of a child's whole life against its limit.
 constexpr int kCpuShareOfReuse = 10;
-constexpr int kAttemptsMax = 3;  // Of one request, when sandboxes are lost under it.
+constexpr int kAttemptsMax = 6;  // Of one request or load, when sandboxes are lost under it.
 
 }  // namespace
 
@@ -68,19 +68,22 @@ Isolation ReadyScriptRunner::LevelOf(const models::Model& model) const {
 absl::StatusOr<std::shared_ptr<const Recipe>> ReadyScriptRunner::RecipeFor(
     const models::Model& model, const Executor& executor) {
   const std::pair key(model.id.value(), executor.name);
-  const KnownRecipe known = recipes_.With([&](auto& recipes) { return recipes[key]; });
   // The very files, not only their content: children are held to what they have mounted.
-  if (known.recipe != nullptr && known.executor_sha256 == executor.sha256 &&
-      known.root == model.root && (known.files == model.files || *known.files == *model.files)) {
-    return known.recipe;
-  }
+  const auto fits = [&](const KnownRecipe& known) {
+    return known.recipe != nullptr && known.executor_sha256 == executor.sha256 &&
+           known.root == model.root && (known.files == model.files || *known.files == *model.files);
+  };
+  const KnownRecipe known = recipes_.With([&](auto& recipes) { return recipes[key]; });
+  if (fits(known)) return known.recipe;
   ASSIGN_OR_RETURN(Recipe recipe,
                    MakeRecipe(model, executor, base::StrCat(model.tree_sha256, " ", ++versions_)));
   auto made = std::make_shared<const Recipe>(std::move(recipe));
-  recipes_.With([&](auto& recipes) {
-    recipes[key] = {made, executor.sha256, model.root, model.files};
+  return recipes_.With([&](auto& recipes) {
+    // Of requests that come together one is first; the others are about the same version.
+    KnownRecipe& latest = recipes[key];
+    if (!fits(latest)) latest = {made, executor.sha256, model.root, model.files};
+    return latest.recipe;
   });
-  return made;
 }
 
 absl::StatusOr<Recipe> ReadyScriptRunner::MakeRecipe(const models::Model& model,
@@ -93,13 +96,14 @@ absl::StatusOr<Recipe> ReadyScriptRunner::MakeRecipe(const models::Model& model,
   // One that is rewound forgets how many it has served, and goes on after each; so does one that
   // others are made from.
   const std::uint32_t again = shared != nullptr || level == Isolation::kRewind ? 2 : 1;
-  LoadOrder order{.script = executor.inside_path,
-                  .model = InsidePath(model),
-                  .threads = options_.threads,
-                  .requests_max = level == Isolation::kTenant ? options_.reuse_requests_max : again,
-                  .output_bytes_max = policy.limits().output_bytes,
-                  .rewindable = level == Isolation::kRewind,
-                  .shared = shared};
+  LoadOrder order{
+      .script = executor.inside_path,
+      .model = InsidePath(model),
+      .threads = options_.threads,
+      .requests_max = level == Isolation::kTenant ? options_.cache.reuse_requests_max : again,
+      .output_bytes_max = policy.limits().output_bytes,
+      .rewindable = level == Isolation::kRewind,
+      .shared = shared};
   return Recipe{.model = model.id.value(),
                 .executor = executor.name,
                 .version = version,
@@ -110,23 +114,31 @@ absl::StatusOr<Recipe> ReadyScriptRunner::MakeRecipe(const models::Model& model,
                          framework = FrameworkFor(executor, model)](Preparation preparation,
                                                                     std::stop_token stop) mutable
                 -> absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> {
-                  auto started = zygotes_.Get(framework);
-                  // One that has just died is back sooner than a cold start is done.
-                  for (int i = 0; i < kZygoteTries && absl::IsUnavailable(started.status()); ++i) {
-                    std::this_thread::sleep_for(kZygotePause);
-                    started = zygotes_.Get(framework);
-                  }
-                  ASSIGN_OR_RETURN(auto zygote, std::move(started));
                   order.preparation = preparation;
-                  auto made =
-                      StartChild(std::move(zygote), policy, order, model, version, std::move(stop));
-                  if (!made.ok()) RETURN_IF_ERROR(CheckStillThere(model));
-                  const auto* failure = made.ok() ? std::get_if<Failure>(&*made) : nullptr;
-                  if (failure != nullptr && failure->kind == FailureKind::kSandboxUnavailable) {
-                    return absl::UnavailableError(failure->message);  // None of the model's doing.
+                  for (int tries = 1, loads = 0;; ++tries) {
+                    auto zygote = zygotes_.Get(framework);
+                    auto made = zygote.ok() ? MakeOnce(*zygote, policy, order, model, version, stop)
+                                            : zygote.status();
+                    if (!absl::IsUnavailable(made.status()) || tries == kZygoteTries) return made;
+                    // Another child, and a zygote that has just died, are there sooner than a cold
+                    // start is done.
+                    if (zygote.ok() && ++loads == kAttemptsMax) return made;
+                    std::this_thread::sleep_for(kZygotePause);
                   }
-                  return made;
                 }};
+}
+
+absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ReadyScriptRunner::MakeOnce(
+    std::shared_ptr<sandbox::Zygote> zygote, const sandbox::SandboxPolicy& policy,
+    const LoadOrder& order, const models::Model& model, const std::string& version,
+    std::stop_token stop) {
+  auto made = StartChild(std::move(zygote), policy, order, model, version, std::move(stop));
+  if (!made.ok()) RETURN_IF_ERROR(CheckStillThere(model));
+  const auto* failure = made.ok() ? std::get_if<Failure>(&*made) : nullptr;
+  if (failure != nullptr && failure->kind == FailureKind::kSandboxUnavailable) {
+    return absl::UnavailableError(failure->message);  // None of the model's doing.
+  }
+  return made;
 }
 
 absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ReadyScriptRunner::StartChild(
@@ -236,8 +248,7 @@ Outcome ReadyScriptRunner::Ask(std::unique_ptr<ReadyChild> child, const ScriptTa
   const auto give_back = [&] {
     const bool again = (level == Isolation::kTenant || level == Isolation::kRewind) &&
                        child->cpu_time() < options_.limits.cpu_time / kCpuShareOfReuse &&
-                       child->usable() && child->answered() < options_.reuse_requests_max &&
-                       clock_.SteadyNow() - child->ready_since() < options_.reuse_time_max;
+                       child->usable();
     if (again && level == Isolation::kRewind) {
       cache_.ReturnToRewind(std::move(child), recipe);
       return;

@@ -35,9 +35,6 @@ class ReadyScriptRunner final : public ScriptRunner {
     // Whether processes can be rewound here (rewind::CheckKernel): children are then made from the
     // snapshot of one that has loaded the model.
     bool snapshots = false;
-    // How many requests, and for how long, one child serves at the levels kTenant and kRewind.
-    std::uint32_t reuse_requests_max = 10'000;
-    std::chrono::milliseconds reuse_time_max = std::chrono::minutes(10);
     ModelCache::Options cache;
   };
   // All but the options outlive the runner. `cold` runs what is not to be, or cannot be, run here.
@@ -52,6 +49,7 @@ class ReadyScriptRunner final : public ScriptRunner {
   // ends as it began. Whether there was anything ready, or about to be.
   bool Forget(const inference::ModelId& model);
   std::vector<CacheEntry> Entries() const { return cache_.Entries(); }
+  Isolation LevelOf(const models::Model& model) const;
 
  private:
   // A recipe, and what it was made for.
@@ -62,7 +60,6 @@ class ReadyScriptRunner final : public ScriptRunner {
     std::shared_ptr<const std::vector<models::TreeFile>> files;
   };
 
-  Isolation LevelOf(const models::Model& model) const;
   absl::StatusOr<std::shared_ptr<const Recipe>> RecipeFor(const models::Model& model,
                                                           const Executor& executor);
   absl::StatusOr<Recipe> MakeRecipe(const models::Model& model, const Executor& executor,
@@ -73,6 +70,11 @@ class ReadyScriptRunner final : public ScriptRunner {
   Outcome Ask(std::unique_ptr<ReadyChild> child, const ScriptTask& task, Isolation level,
               const Recipe& recipe, base::SteadyTime began);
 
+  // StartChild; Unavailable when the zygote, or somebody else, took the child away.
+  absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, inference::Failure>> MakeOnce(
+      std::shared_ptr<sandbox::Zygote> zygote, const sandbox::SandboxPolicy& policy,
+      const LoadOrder& order, const models::Model& model, const std::string& version,
+      std::stop_token stop);
   // ZygoteChild::Start, once more without a rewind when that is what cannot be had.
   absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, inference::Failure>> StartChild(
       std::shared_ptr<sandbox::Zygote> zygote, const sandbox::SandboxPolicy& policy,

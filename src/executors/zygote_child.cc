@@ -24,6 +24,10 @@ namespace {
 constexpr std::chrono::hours kLifetimeMax(24 * 365);
 // From the end of a child's conversation to its own.
 constexpr std::chrono::milliseconds kDyingTime(500);
+// A load has a limit of its own, whatever the request that waits for it may take.
+constexpr char kLoadCure[] =
+    "The model takes longer to load than MODEL_LOAD_TIMEOUT_SECS: increase that, or use a smaller "
+    "model.";
 // Executors say how far they are four times a second at most, for a day at most.
 constexpr std::chrono::milliseconds kProgressInterval(200);
 constexpr int kProgressMax = 4 * 86400;
@@ -83,6 +87,11 @@ ZygoteChild::~ZygoteChild() { process_->Kill(); }
 void ZygoteChild::Kill() { process_->Kill(); }
 
 bool ZygoteChild::usable() const { return !dead_ && !ended_ && !conversation_.Disturbed(); }
+
+bool ZygoteChild::crashed() const {
+  if (!ended_ || !outcome_.ok() || outcome_->kind == sandbox::OutcomeKind::kKilled) return false;
+  return outcome_->kind != sandbox::OutcomeKind::kSignalled || outcome_->signal != SIGKILL;
+}
 
 absl::StatusOr<std::variant<std::unique_ptr<ReadyChild>, Failure>> ZygoteChild::Start(
     std::shared_ptr<sandbox::Zygote> zygote, const sandbox::SandboxPolicy& policy,
@@ -148,8 +157,10 @@ absl::StatusOr<std::unique_ptr<ZygoteChild>> ZygoteChild::Begin(
 
 absl::Status ZygoteChild::Become(const LoadOrder& order,
                                  std::shared_ptr<rewind::Snapshot> snapshot) {
-  ASSIGN_OR_RETURN(const rewind::RewindReport report,
-                   rewinder_->Become(std::move(snapshot), conversation_.socket()));
+  const auto become = rewinder_->Become(std::move(snapshot), conversation_.socket());
+  // That this process is not where it should be, or is gone, says nothing of the model.
+  if (absl::IsAborted(become.status())) return absl::UnavailableError(become.status().message());
+  RETURN_IF_ERROR(become.status());
   RETURN_IF_ERROR(model_.CheckVerified());
   rewindable_ = order.rewindable;
   same_random_numbers_ = true;
@@ -158,7 +169,7 @@ absl::Status ZygoteChild::Become(const LoadOrder& order,
     rewinder_.reset();
   }
   BecomeReady();
-  LogReport("made from another", report);
+  LogReport("made from another", *become);
   return absl::OkStatus();
 }
 
@@ -181,7 +192,10 @@ absl::StatusOr<std::optional<Failure>> ZygoteChild::Load(const LoadOrder& order,
   // Everything that it has read was verified then, and nothing of a request is in it yet. A model
   // that was taken away meanwhile is not to blame for what became of its load.
   if (absl::Status verified = model_.CheckVerified(); !verified.ok()) return verified;
-  if (auto* failure = std::get_if<Failure>(&exchanged)) return std::move(*failure);
+  if (auto* failure = std::get_if<Failure>(&exchanged)) {
+    if (failure->kind == FailureKind::kTimeout) failure->cure = kLoadCure;
+    return std::move(*failure);
+  }
   const ExecutorReport& report = std::get<Answered>(exchanged).report;
   if (report.failure) return *report.failure;
   if (background) process_->SetBackground(false);
@@ -301,13 +315,20 @@ std::variant<ExecutorAnswer, Failure> ZygoteChild::Answer(
 std::variant<ZygoteChild::Answered, Failure> ZygoteChild::Exchange(
     std::string_view header, std::string_view body, base::SteadyTime since,
     base::SteadyTime deadline, std::stop_token stop, const inference::OnProgress& on_progress) {
-  // The child's end wakes whoever waits for the conversation.
-  const std::stop_callback on_stop(stop, [this] { process_->Kill(); });
+  // A killed child is gone, and its end of the socket with it, only when the kernel has taken its
+  // memory apart; nobody waits for that.
+  const std::stop_callback on_stop(stop, [this] {
+    process_->Kill();
+    conversation_.Shutdown();
+  });
   const absl::Status sent = conversation_.Send(header, body, deadline);
   // Even a child that read nothing may have said why.
   auto answered = absl::IsDeadlineExceeded(sent) ? sent : Listen(deadline, on_progress);
   if (answered.ok()) return *std::move(answered);
   dead_ = true;
+  if (stop.stop_requested()) {
+    return Failure{FailureKind::kCancelled, "the request was cancelled while it was executed", ""};
+  }
   if (absl::IsDeadlineExceeded(answered.status())) {
     process_->Kill();
     sandbox::SandboxOutcome late;
@@ -315,7 +336,7 @@ std::variant<ZygoteChild::Answered, Failure> ZygoteChild::Exchange(
     late.limit_wall = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - since);
     return ReadEnd(late);
   }
-  return WhyEnded(answered.status(), stop.stop_requested());
+  return WhyEnded(answered.status());
 }
 
 absl::StatusOr<ZygoteChild::Answered> ZygoteChild::Listen(
@@ -338,7 +359,7 @@ absl::StatusOr<ZygoteChild::Answered> ZygoteChild::Listen(
   }
 }
 
-Failure ZygoteChild::WhyEnded(const absl::Status& why, bool stopped) {
+Failure ZygoteChild::WhyEnded(const absl::Status& why) {
   // How it ends by itself tells more than that it was killed.
   const base::SteadyTime patience = std::chrono::steady_clock::now() + kDyingTime;
   while (absl::IsUnavailable(why) && !ended_ && std::chrono::steady_clock::now() < patience) {
@@ -346,9 +367,6 @@ Failure ZygoteChild::WhyEnded(const absl::Status& why, bool stopped) {
   }
   process_->Kill();
   waiter_.join();
-  if (stopped) {
-    return {FailureKind::kCancelled, "the request was cancelled while it was executed", ""};
-  }
   if (absl::IsResourceExhausted(why)) {
     return {FailureKind::kOutputTooLarge, "the output is larger than the limit",
             "Ask for fewer outputs, or raise --max-message-mb on the node."};

@@ -52,6 +52,7 @@ class ZygoteChild final : public ReadyChild {
   absl::Status Rewind() override;
   void Kill() override;
   bool usable() const override;
+  bool crashed() const override;
   int pid() const override { return process_->pid(); }
   std::uint32_t answered() const override { return answered_; }
   base::SteadyTime ready_since() const override { return ready_since_; }
@@ -94,7 +95,8 @@ class ZygoteChild final : public ReadyChild {
     ExecutorReport report;
     std::string body;
   };
-  // The answer, or why there is none: kills the child in that case and reads its outcome.
+  // The answer, or why there is none: kills the child in that case and reads its outcome. When it
+  // is stopped, the child's end is not waited for.
   std::variant<Answered, inference::Failure> Exchange(std::string_view header,
                                                       std::string_view body, base::SteadyTime since,
                                                       base::SteadyTime deadline,
@@ -103,7 +105,7 @@ class ZygoteChild final : public ReadyChild {
   // The first frame that is not about progress.
   absl::StatusOr<Answered> Listen(base::SteadyTime deadline,
                                   const inference::OnProgress& on_progress);
-  inference::Failure WhyEnded(const absl::Status& why, bool stopped);
+  inference::Failure WhyEnded(const absl::Status& why);
 
   const std::shared_ptr<sandbox::Zygote> zygote_;  // Outlives the process.
   const std::unique_ptr<sandbox::SandboxedProcess> process_;

@@ -129,6 +129,7 @@ absl::StatusOr<std::shared_ptr<sandbox::Zygote>> Zygotes::Get(Framework framewor
                     slot.zygote->pid());
           slot = {};
         }
+        slot.wanted = true;
         const base::SteadyTime now = clock_.SteadyNow();
         if (slot.zygote != nullptr) {
           slot.deaths = now - slot.started_at >= kSound ? 1 : slot.deaths + 1;
@@ -154,6 +155,17 @@ absl::StatusOr<std::shared_ptr<sandbox::Zygote>> Zygotes::Get(Framework framewor
             .info("{} zygote started, pid {}", Name(framework), slot.zygote->pid());
         return slot.zygote;
       });
+}
+
+void Zygotes::Tend() {
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    const bool ended = slots_[i].With([](const Slot& slot) {
+      return slot.wanted && (slot.zygote == nullptr || !slot.zygote->alive());
+    });
+    if (!ended) continue;
+    // The first call sees that it has ended; whoever needs one hears why there is none.
+    (void)Get(static_cast<Framework>(i));
+  }
 }
 
 }  // namespace ncn::executors

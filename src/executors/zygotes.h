@@ -48,6 +48,9 @@ class Zygotes {
   // children live on. It may still be importing: a child then takes until it is done. Unavailable,
   // with the time of the next try, after one that has just died; any error of Sandbox::StartZygote.
   absl::StatusOr<std::shared_ptr<sandbox::Zygote>> Get(Framework framework);
+  // Starts again those that have been asked for and have ended, as far as their pauses are over, so
+  // that no request has to find out. To be called now and then.
+  void Tend();
 
  private:
   // Which folder was at a path; zeros: none.
@@ -57,6 +60,7 @@ class Zygotes {
     friend bool operator==(const FolderSeen&, const FolderSeen&) = default;
   };
   struct Slot {
+    bool wanted = false;  // Somebody has asked for one.
     std::shared_ptr<sandbox::Zygote> zygote;
     std::vector<FolderSeen> models;  // As it shows them.
     base::SteadyTime started_at;

@@ -41,6 +41,8 @@ struct ModelReport {
   std::uint64_t loading_for_ms = 0;                // While one is loaded,
   std::uint64_t load_time_ms = 0;                  // and how long that took the last time.
   std::string version;                             // Empty when nobody gave it one.
+  bool pinned = false;                             // It stays loaded.
+  std::string isolation;  // How far its requests are kept apart: request, rewind, tenant, cold.
 };
 
 // Where the answers come from. Called from any thread, several at once.

@@ -67,7 +67,9 @@ class GrpcControlClient final : public ControlClient {
                         .retry_after_ms = model.retry_after_ms(),
                         .loading_for_ms = model.loading_for_ms(),
                         .load_time_ms = model.load_time_ms(),
-                        .version = std::move(*model.mutable_version())});
+                        .version = std::move(*model.mutable_version()),
+                        .pinned = model.pinned(),
+                        .isolation = std::move(*model.mutable_isolation())});
     }
     return models;
   }

@@ -84,6 +84,8 @@ class Service final : public v2::NodeControlService::CallbackService {
       model->set_loading_for_ms(report.loading_for_ms);
       model->set_load_time_ms(report.load_time_ms);
       model->set_version(wire::CleanText(report.version, wire::kNameBytesMax));
+      model->set_pinned(report.pinned);
+      model->set_isolation(wire::CleanText(report.isolation, wire::kNameBytesMax));
       for (const std::string& problem : report.problems) {
         model->add_problems(wire::CleanText(problem, wire::kTextBytesMax));
       }

@@ -41,7 +41,9 @@ class ControlTest : public testing::Test {
                        .format = "onnx",
                        .size_bytes = 10,
                        .sha256 = "ab",
-                       .version = "3"},
+                       .version = "3",
+                       .pinned = true,
+                       .isolation = "rewind"},
                       {.model = "broken", .size_bytes = 1, .problems = {"is truncated"}}};
                 }};
   }
@@ -66,6 +68,8 @@ TEST_F(ControlTest, AnswersAnOperatorsQuestions) {
   ASSERT_TRUE(models.ok());
   ASSERT_EQ(models->size(), 2U);
   EXPECT_EQ(models->at(0).version, "3");
+  EXPECT_TRUE(models->at(0).pinned);
+  EXPECT_EQ(models->at(0).isolation, "rewind");
   EXPECT_EQ(models->at(1).problems.at(0), "is truncated");
 }
 

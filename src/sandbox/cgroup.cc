@@ -9,9 +9,11 @@
 #include <atomic>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <filesystem>
 #include <optional>
 #include <sstream>
+#include <thread>
 
 #include "base/errno_status.h"
 #include "base/files.h"
@@ -21,6 +23,8 @@
 namespace ncn::sandbox {
 namespace {
 
+constexpr int kRemoveTries = 200;
+constexpr std::chrono::milliseconds kRemovePause{5};
 constexpr char kPrefix[] = "ncn-";
 constexpr std::size_t kProcFileBytesMax = 1 << 20;
 constexpr std::array kControllersV1 = {"memory", "pids", "cpu"};
@@ -167,7 +171,12 @@ std::string UniqueName() {
 
 Cgroup::~Cgroup() {
   members_.clear();
-  for (const Place& place : places_) ::rmdir(place.folder.c_str());
+  for (const Place& place : places_) {
+    // A process whose maker was killed may still be on its way out.
+    for (int i = 0; ::rmdir(place.folder.c_str()) != 0 && errno == EBUSY && i < kRemoveTries; ++i) {
+      std::this_thread::sleep_for(kRemovePause);
+    }
+  }
 }
 
 std::uint64_t Cgroup::MemoryKills() const {

@@ -71,6 +71,12 @@ HeldProcess::~HeldProcess() {
       base::Log("sandbox").error("a killed sandbox (pid {}) does not end", handles_.init_pid);
     }
   }
+  if (orphaned_ && handles_.init_pidfd.valid()) {
+    // It dies with its maker, but not at once, and keeps its control group from being removed.
+    End(OutcomeKind::kKilled);
+    pollfd ended{handles_.init_pidfd.get(), POLLIN, 0};
+    while (::poll(&ended, 1, kReapTimeoutMs) < 0 && errno == EINTR) continue;
+  }
   if (!handles_.host_work_folder.empty()) {
     std::error_code ignored;
     std::filesystem::remove_all(handles_.host_work_folder, ignored);
@@ -134,7 +140,7 @@ absl::Status HeldProcess::TakeReport(Ending& ending) {
   const absl::StatusOr<Message> message =
       ReceiveMessage(handles_.channel.get(), kMessageBytesMax, 0, 0);
   if (!message.ok()) {
-    reaped_ = true;  // With its maker the sandbox has ended, too.
+    reaped_ = orphaned_ = true;  // With its maker the sandbox ends, too.
     return absl::UnavailableError(
         "the process that makes sandboxes, sandbox_launcher or a zygote, has ended");
   }
@@ -229,7 +235,7 @@ absl::StatusOr<SandboxOutcome> HeldProcess::Wait(std::stop_token stop) {
     const absl::Status status = Step(ending, NextTimeoutMs());
     if (!status.ok()) {
       End(OutcomeKind::kKilled);
-      reaped_ = true;  // Nobody will tell of it any more.
+      reaped_ = orphaned_ = true;  // Nobody will tell of it any more.
       return status;
     }
     if (!reaped_) CheckLimits();

@@ -78,6 +78,7 @@ class HeldProcess final : public SandboxedProcess {
   bool verified_ = false;
   bool released_ = false;
   bool reaped_ = false;
+  bool orphaned_ = false;  // Nobody tells of its end.
   std::chrono::steady_clock::time_point released_at_;
   std::optional<OutcomeKind> reason_;  // Why it was killed, if by us.
   Violation violation_;

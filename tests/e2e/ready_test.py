@@ -28,33 +28,22 @@ if __name__ == "__main__":
     main(Remembers)
 """
 
-# Runs at load, as what is in an archive could: looks for what is not its own.
-SPIES = """
-import os
+LOADS_BY = """
+import time
 from ncn_executor import Executor, Response, main
 
-class Spies(Executor):
+class Loads(Executor):
     def load(self, model_path, context):
-        self._found = []
-        for path in ("/models-0", "/zygote", "/work/input", "/proc/2", "/dev/shm/left"):
-            if os.path.exists(path):
-                self._found.append(path)
-        self._found += [f for f in os.listdir("/proc/self/fd") if int(f) > 4]
-        self._found += os.listdir("/work") + os.listdir("/tmp")
-        open("/dev/shm/left", "w").write("secret")
-        open("/work/left", "w").write("secret")
-        if len(os.listdir("/proc/self/task")) != 1:
-            self._found.append("threads")
-        # No zygote to signal, and none above.
-        if os.getppid() != 0:
-            self._found.append("parent")
+        {statement}
 
     def run(self, request):
-        return Response(repr(self._found).encode(), "text/plain")
+        return Response(b"not reached", "text/plain")
 
 if __name__ == "__main__":
-    main(Spies)
+    main(Loads)
 """
+HANGS = LOADS_BY.format(statement="time.sleep(1000)")
+BROKEN = LOADS_BY.format(statement="raise ValueError('no good')")
 
 
 def models_of(network: Network) -> dict[str, dict[str, Any]]:
@@ -82,24 +71,11 @@ def test_each_request_has_a_sandbox_of_its_own(
         assert answer(network, "remembers") == "1 1 1"
 
 
-def test_code_that_runs_at_load_finds_nothing_of_others(
-    start_network: Callable[..., Network], tmp_path: Path
-) -> None:
-    models = tmp_path / "models"
-    write_scripted_model(models, "spies", SPIES)
-    write_scripted_model(models, "remembers", REMEMBERS)
-    network = start_network(models)
-    assert answer(network, "remembers") == "1 1 1"
-    for _ in range(3):
-        assert answer(network, "spies") == "[]"
-
-
 def test_models_are_seen_to_load_and_to_go(
     start_network: Callable[..., Network], tmp_path: Path
 ) -> None:
     models = tmp_path / "models"
     write_scripted_model(models, "remembers", REMEMBERS)
-    write_scripted_model(models, "broken", "raise ValueError('no')\n")
     network = start_network(models, "--model-cache-ttl-secs", "2")
     assert models_of(network)["remembers"]["state"] == "COLD"
     answer(network, "remembers")
@@ -109,6 +85,63 @@ def test_models_are_seen_to_load_and_to_go(
         seen.add(models_of(network)["remembers"]["state"])
         time.sleep(0.05)
     assert {"READY", "COLD"} <= seen
+
+
+def test_a_model_that_cannot_be_loaded_is_quarantined(
+    start_network: Callable[..., Network], tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    write_scripted_model(models, "broken", BROKEN)
+    write_scripted_model(models, "remembers", REMEMBERS)
+    network = start_network(models)
+    # Each failure doubles the pause, until it is longer than our look takes.
+    for _ in range(4):
+        assert network.infer("broken", b"hello").returncode != 0
+        entry = models_of(network)["broken"]
+        if entry["state"] == "QUARANTINED":
+            break
+    assert entry["state"] == "QUARANTINED"
+    assert entry["reason"]
+    assert 0 < entry["retry_after_ms"] <= 60_000
+    # In words, too; and nobody else suffers.
+    socket = network.folder / "state" / "control.sock"
+    listed = ncn("models", "--control-socket", socket).stdout
+    assert "QUARANTINED" in listed
+    assert "tried again in" in listed
+    assert answer(network, "remembers") == "1 1 1"
+
+
+def test_a_load_that_takes_too_long_names_its_own_limit(
+    start_network: Callable[..., Network], tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    write_scripted_model(models, "hangs", HANGS)
+    write_scripted_model(models, "remembers", REMEMBERS)
+    network = start_network(
+        models, "--model-load-timeout-secs", "1", "--execution-slots", "1"
+    )
+    refused = network.infer("hangs", b"hello")
+    assert refused.returncode != 0
+    assert "TIMEOUT" in refused.stderr
+    assert "MODEL_LOAD_TIMEOUT_SECS" in refused.stderr
+    assert "EXECUTION_TIMEOUT_SECS" not in refused.stderr
+    assert answer(network, "remembers") == "1 1 1"
+
+
+def test_a_load_that_hangs_keeps_no_other_model_waiting(
+    start_network: Callable[..., Network], tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    write_scripted_model(models, "hangs", HANGS)
+    write_scripted_model(models, "remembers", REMEMBERS)
+    network = start_network(models, "--execution-slots", "1", "--preload", "hangs")
+    deadline = time.monotonic() + 30
+    while models_of(network)["hangs"]["state"] != "LOADING":
+        assert time.monotonic() < deadline, network.log()
+        time.sleep(0.05)
+    for _ in range(3):
+        assert answer(network, "remembers", "--timeout", "20") == "1 1 1"
+    assert models_of(network)["hangs"]["state"] == "LOADING"
 
 
 def test_a_preloaded_model_is_ready_and_a_pinned_one_stays(
@@ -127,6 +160,7 @@ def test_a_preloaded_model_is_ready_and_a_pinned_one_stays(
         time.sleep(0.1)
     now = models_of(network)
     assert (now["first"]["ready"], now["kept"]["ready"]) == (0, 1)
+    assert (now["first"]["pinned"], now["kept"]["pinned"]) == (False, True)
 
 
 def test_the_level_of_isolation_is_the_operators_to_choose(
@@ -138,7 +172,9 @@ def test_the_level_of_isolation_is_the_operators_to_choose(
     network = start_network(
         models, "--isolation", "request", "--isolation-of", "b=cold"
     )
+    listed = models_of(network)
     for name, level in {"a": "request", "b": "cold"}.items():
+        assert listed[name]["isolation"] == level
         result = network.infer(name, b"hello")
         assert result.returncode == 0, result.stderr
         assert f"isolation {level}" in result.stdout + result.stderr

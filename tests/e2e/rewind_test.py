@@ -3,8 +3,10 @@
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Network, write_scripted_model
@@ -63,6 +65,14 @@ if __name__ == "__main__":
 """
 
 
+def client_key(folder: Path, byte: str) -> Path:
+    """A key file whose key is this byte again and again."""
+    path = folder / f"client-{byte}.key"
+    path.write_text(byte * 32 + "\n", encoding="utf-8")
+    path.chmod(0o600)
+    return path
+
+
 def test_one_process_answers_and_remembers_nothing(
     start_network: Callable[..., Network], tmp_path: Path
 ) -> None:
@@ -85,12 +95,34 @@ def test_what_it_leaves_is_found_in_a_process_that_is_shared(
     models = tmp_path / "models"
     write_scripted_model(models, "leaves", LEAVES)
     network = start_network(models, "--isolation", "tenant")
-    key = tmp_path / "client.key"
-    key.write_text("11" * 32 + "\n", encoding="utf-8")
-    key.chmod(0o600)
-    words = [answer(network, "leaves", "--pay-with", key) for _ in range(6)]
-    found = [json.loads(word)["found"] for word in words]
-    assert max(len(names) for names in found) == 13, found
+    alice, bob = client_key(tmp_path, "11"), client_key(tmp_path, "22")
+    words: dict[Path, list[dict[str, Any]]] = {alice: [], bob: []}
+    for _ in range(6):
+        for key, found in words.items():
+            found.append(json.loads(answer(network, "leaves", "--pay-with", key)))
+    for found in words.values():
+        assert max(len(word["found"]) for word in found) == 13, words
+        # Whoever comes for the first time finds nothing.
+        assert found[0]["found"] == [], words
+    result = network.infer("leaves", b"hello", "--pay-with", alice)
+    assert "isolation tenant" in result.stdout + result.stderr
+    # Of a client that is not known there is no same one.
+    assert json.loads(answer(network, "leaves"))["found"] == []
+
+
+def test_a_tenants_process_serves_as_many_requests_as_told(
+    start_network: Callable[..., Network], tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    write_scripted_model(models, "leaves", LEAVES)
+    network = start_network(
+        models, "--isolation", "tenant", "--tenant-requests-max", "2"
+    )
+    key = client_key(tmp_path, "11")
+    words = [json.loads(answer(network, "leaves", "--pay-with", key)) for _ in range(6)]
+    # One that has served before finds what it left.
+    served = Counter(word["found"] == [] for word in words)
+    assert served == {True: 3, False: 3}, words
 
 
 def test_what_cannot_be_undone_ends_the_process(
