@@ -95,9 +95,9 @@ def quantile(values: list[float], share: float) -> float:
     return sorted(values)[int(share * (len(values) - 1))]
 
 
-def resets(log: str) -> dict[str, Any]:
-    """The steps of the resets in a log, after the first few, which still learn."""
-    found = [[int(word) for word in match] for match in REWOUND.findall(log)][5:]
+def resets(log: str, count: int | None = None) -> dict[str, Any]:
+    """The steps of the first `count` resets in a log, or of all, but for a few."""
+    found = [[int(word) for word in match] for match in REWOUND.findall(log)][5:count]
     if not found:
         return {"count": 0}
     columns = [statistics.median(column) for column in zip(*found)]
@@ -154,7 +154,8 @@ def measure(
         "requests_per_s": {level: round(value, 1) for level, value in rate.items()},
         "throughput_ratio": round(rate["rewind"] / rate["tenant"], 3),
         "cpu_ms_per_request_saturated": round(cpu, 3),
-        "reset": resets(logs["rewind"]),
+        "reset_alone": resets(logs["rewind"], runs + 10),
+        "reset_at_saturation": resets(logs["rewind"]),
         "replaced": logs["rewind"].count("is replaced"),
     }
 
@@ -196,6 +197,7 @@ def soak(models: Path, model: str, given: dict[str, str], count: int) -> dict[st
         failed += not answer["ok"]
         answers.add(answer.get("sha256"))
         taken.append(answer["ms"])
+        time.sleep(0.0005)  # Or another child, if there is one, would answer next.
         if run % count == count // 10:
             memory.append(memory_kib(int(CHILD.findall(worker.log())[-1])))
     log = worker.end()
