@@ -33,8 +33,7 @@ class Restorer {
   static absl::StatusOr<std::unique_ptr<Restorer>> OfReady(StoppedProcess& process,
                                                            int conversation);
   // Turns another process of the same zygote, which has loaded nothing and waits for its first
-  // order, into what the snapshot says. FailedPrecondition:
-  // it cannot be; it is of no use then.
+  // order, into what the snapshot says. FailedPrecondition: it cannot be; it is of no use then.
   static absl::StatusOr<std::unique_ptr<Restorer>> OfFresh(StoppedProcess& process,
                                                            int conversation,
                                                            std::shared_ptr<Snapshot> snapshot,
