@@ -25,7 +25,7 @@ from ready import Bench
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARK = ROOT / "build/release/benchmarks/ready_benchmark"
 REWOUND = re.compile(
-    r"rewound: (\d+) pages written, (\d+) dropped, (\d+) mappings repaired; "
+    r"rewound: (\d+) pages written, (\d+) dropped, (\d+) mappings repaired, (\d+) calls watched; "
     r"us: stop (\d+), layout (\d+), scan (\d+), write (\d+), rest (\d+)"
 )
 CHILD = re.compile(r"child (\d+) rewound")
@@ -101,14 +101,15 @@ def resets(log: str, count: int | None = None) -> dict[str, Any]:
     if not found:
         return {"count": 0}
     columns = [statistics.median(column) for column in zip(*found)]
-    totals = [sum(row[3:]) / 1000 for row in found]
+    totals = [sum(row[4:]) / 1000 for row in found]
     return {
         "count": len(found),
         "ms_p50": round(statistics.median(totals), 3),
         "ms_p95": round(quantile(totals, 0.95), 3),
         "pages_written": columns[0],
         "pages_dropped": columns[1],
-        "us": dict(zip(STEPS, columns[3:])),
+        "calls_watched": columns[3],
+        "us": dict(zip(STEPS, columns[4:])),
     }
 
 
@@ -202,7 +203,7 @@ def soak(models: Path, model: str, given: dict[str, str], count: int) -> dict[st
             memory.append(memory_kib(int(CHILD.findall(worker.log())[-1])))
     log = worker.end()
     rewinds = CHILD.findall(log)
-    totals = [sum(int(us) for us in row[3:]) / 1000 for row in REWOUND.findall(log)]
+    totals = [sum(int(us) for us in row[4:]) / 1000 for row in REWOUND.findall(log)]
     tenth = count // 10
     return {
         "failed": failed,

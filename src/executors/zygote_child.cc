@@ -282,11 +282,11 @@ void ZygoteChild::LogReport(std::string_view what, const rewind::RewindReport& r
   const auto microseconds = [](std::chrono::nanoseconds time) { return time.count() / 1000; };
   base::Log("executors")
       .debug(
-          "child {} {}: {} pages written, {} dropped, {} mappings repaired; us: stop {}, "
-          "layout {}, scan {}, write {}, rest {}",
+          "child {} {}: {} pages written, {} dropped, {} mappings repaired, {} calls watched; us: "
+          "stop {}, layout {}, scan {}, write {}, rest {}",
           pid(), what, report.pages_written, report.pages_dropped, report.mappings_repaired,
-          microseconds(report.stop), microseconds(report.layout), microseconds(report.scan),
-          microseconds(report.write), microseconds(report.rest));
+          report.calls, microseconds(report.stop), microseconds(report.layout),
+          microseconds(report.scan), microseconds(report.write), microseconds(report.rest));
 }
 
 std::variant<ExecutorAnswer, Failure> ZygoteChild::Answer(

@@ -67,6 +67,7 @@ absl::Status Restorer::CheckUnchanged(const StoppedProcess& process,
 absl::Status Restorer::Rewind(StoppedProcess& process, Supervisor::Touched touched, bool learn,
                               RewindReport* report) {
   Clock::time_point before = Clock::now();
+  report->calls = touched.calls;
   RETURN_IF_ERROR(CheckUnchanged(process, touched));
   report->rest += Clock::now() - before;
   // Of a process that may have changed permissions the loops are not trusted, nor what is not

@@ -19,6 +19,7 @@ struct RewindReport {
   std::uint64_t pages_written = 0;  // From the image.
   std::uint64_t pages_dropped = 0;  // Back to what is behind them.
   std::uint32_t mappings_repaired = 0;
+  std::uint32_t calls = 0;           // That the request was stopped at.
   std::chrono::nanoseconds stop{0};  // Until every thread stood still.
   std::chrono::nanoseconds layout{0};
   std::chrono::nanoseconds scan{0};

@@ -218,6 +218,7 @@ void Supervisor::HandleStop(pid_t thread, int status) {
 int Supervisor::Note(pid_t thread, int status) {
   switch (EventOf(status)) {
     case PTRACE_EVENT_SECCOMP: {
+      ++calls_;
       user_regs_struct registers;
       const bool read = Ptrace(PTRACE_GETREGS, thread, 0, &registers) == 0;
       const CallEffect effect = read ? EffectOf(registers) : CallEffect::kUnknown;
@@ -354,7 +355,7 @@ absl::Status Supervisor::WhileStopped(std::function<absl::Status(StoppedProcess&
 
 Supervisor::Touched Supervisor::TakeTouched() {
   const std::lock_guard lock(mutex_);
-  return {descriptors_touched_.exchange(false), layout_touched_.exchange(false),
+  return {descriptors_touched_.exchange(false), layout_touched_.exchange(false), calls_.exchange(0),
           std::exchange(advised_, {})};
 }
 

@@ -72,6 +72,7 @@ class Supervisor {
   struct Touched {
     bool descriptors = false;
     bool layout = false;
+    std::uint32_t calls = 0;  // That it was stopped at.
     std::vector<Range> advised;
   };
   Touched TakeTouched();
@@ -109,6 +110,7 @@ class Supervisor {
   std::atomic<bool> detached_ = false;
   std::atomic<bool> descriptors_touched_ = false;
   std::atomic<bool> layout_touched_ = false;
+  std::atomic<std::uint32_t> calls_ = 0;
   mutable std::mutex mutex_;
   std::string suspicion_;
   std::string suspicion_before_;  // Of Watch.
