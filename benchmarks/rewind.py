@@ -25,7 +25,8 @@ from ready import Bench
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARK = ROOT / "build/release/benchmarks/ready_benchmark"
 REWOUND = re.compile(
-    r"rewound: (\d+) pages written, (\d+) dropped, (\d+) mappings repaired, (\d+) calls watched; "
+    r"rewound: (\d+) pages written, (\d+) dropped, (\d+) mappings repaired, "
+    r"(\d+) calls watched; "
     r"us: stop (\d+), layout (\d+), scan (\d+), write (\d+), rest (\d+)"
 )
 CHILD = re.compile(r"child (\d+) rewound")
