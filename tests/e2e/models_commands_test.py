@@ -47,7 +47,8 @@ def test_models_of_a_folder_are_listed_shown_and_removed_without_a_node(
         assert file["sha256"] == hashlib.sha256(content).hexdigest()
         assert file["size_bytes"] == len(content)
     lines = said(*listing).splitlines()
-    assert lines[0].split()[:6] == "MODEL STATE VERSION FORMAT SIZE SHA256".split()
+    columns = "MODEL STATE VERSION FORMAT LEVEL SIZE SHA256"
+    assert lines[0].split()[:7] == columns.split()
     assert listed["sha256"][:12] in lines[1]
     text = said("models", "show", "mine", *folder)
     assert files["executor.py"]["sha256"] in text and "this machine" in text
