@@ -170,8 +170,8 @@ CallEffect EffectOf(const user_regs_struct& registers) {
 
 std::string CallName(const user_regs_struct& registers) {
   const auto number = static_cast<int>(registers.orig_rax);
-  const std::unique_ptr<char, decltype([](char* name) { ::free(name); })> name(
-      seccomp_syscall_resolve_num_arch(SCMP_ARCH_X86_64, number));
+  const std::unique_ptr<char, decltype(&std::free)> name(
+      seccomp_syscall_resolve_num_arch(SCMP_ARCH_X86_64, number), &std::free);
   return name ? std::string(name.get()) : std::to_string(number);
 }
 
