@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/synchronized.h"
 #include "execution/execution.h"
 #include "gtest/gtest.h"
 #include "node/session.h"
@@ -135,10 +136,11 @@ struct TestNode {
     session = std::make_unique<node::NodeSession>(
         options, execution, *outbox,
         [this] {
-          return wire::NodeInfo{.address = wallet.address().ToString(),
-                                .version = "test",
-                                .supported_models = models,
-                                .sandbox_mode = "disabled"};
+          return wire::NodeInfo{
+              .address = wallet.address().ToString(),
+              .version = "test",
+              .supported_models = models.With([](const auto& names) { return names; }),
+              .sandbox_mode = "disabled"};
         },
         sign, callbacks);
     return session->Start();
@@ -154,7 +156,8 @@ struct TestNode {
   node::SessionOptions options;
   node::SignChallenge sign;
   node::SessionCallbacks callbacks;
-  std::vector<std::string> models = {"digits"};
+  // The session's threads ask for them.
+  base::Synchronized<std::vector<std::string>> models{{"digits"}};
   std::unique_ptr<node::Outbox> outbox =
       std::make_unique<node::MemoryOutbox>(node::MemoryOutbox::Limits{});
   Signal connected;

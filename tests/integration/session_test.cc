@@ -122,7 +122,7 @@ TEST_F(SessionTest, CarriesAPayloadOf64MiBBothWays) {
 TEST_F(SessionTest, NamesTheSupportedModelsWhenAModelIsUnknown) {
   StartGateway();
   TestNode node(gateway->address());
-  node.models = {"bark_coarse", "digits"};
+  node.models.With([](auto& names) { names = {"bark_coarse", "digits"}; });
   ASSERT_TRUE(node.Start().ok());
   const auto answer = Client()->Infer(MakeRequest("r1", "x", "bark_fine"));
   ASSERT_TRUE(answer.ok()) << answer.status();
@@ -488,7 +488,7 @@ TEST_F(SessionTest, NewModelsAreAnnouncedToTheGateway) {
   const auto client = Client();
   ASSERT_TRUE(client->Infer(MakeRequest("r1")).ok());
   EXPECT_FALSE(client->Infer(MakeRequest("r2", "x", "later"))->response->ok());
-  node.models.push_back("later");
+  node.models.With([](auto& names) { names.push_back("later"); });
   node.session->NotifyChanged();
   int attempt = 0;
   while (!client->Infer(MakeRequest("a" + std::to_string(attempt), "x", "later"))->response->ok()) {
