@@ -17,6 +17,7 @@ import contextlib
 import functools
 import json
 import sys
+from pathlib import Path
 from collections.abc import Callable
 from typing import Any
 
@@ -99,6 +100,7 @@ def main() -> None:
         default=list(MODELS),
         help=f"some of {','.join(MODELS)}",
     )
+    parser.set_defaults(http_packages=Path("/"))  # Not asked.
     options = parser.parse_args()
     bench = NativeBench(options)
     found = {}
