@@ -263,7 +263,8 @@ TEST_F(ModelCacheTest, ATenantsChildServesSoManyRequestsAndNoMore) {
 }
 
 TEST_F(ModelCacheTest, ATenantsChildServesSoLongAndNoLonger) {
-  ModelCache cache({.reuse_time_max = std::chrono::minutes(10)}, clock_);
+  ModelCache cache(
+      {.time_to_live = std::chrono::hours(24), .reuse_time_max = std::chrono::minutes(10)}, clock_);
   auto child = Take(Borrow(cache, Good("m"), "alice"));
   const int number = NumberOf(*child);
   cache.Return(std::move(child), Good("m"), "alice");

@@ -31,7 +31,8 @@ class SynchronizerProgressTest : public SynchronizerFixture {
 };
 
 TEST_F(SynchronizerProgressTest, CountsWhatIsBeingFetchedAndNothingElse) {
-  const std::string body = SafetensorsOf(1, 1 << 16);
+  // Files of the same content would be fetched one after the other.
+  const std::string body = SafetensorsOf(1, 1 << 16), slow_body = SafetensorsOf(2, 1 << 16);
   std::atomic<bool> released = false;
   std::atomic<bool> seen = false;
   transfer::TestServer server([&](const auto& request, auto& connection) {
@@ -43,10 +44,11 @@ TEST_F(SynchronizerProgressTest, CountsWhatIsBeingFetchedAndNothingElse) {
       connection.Send(body.substr(0, 1000));
       seen = WaitFor([&] { return Rate() > 0; });
     }
-    connection.Send(std::string_view(body).substr(request.path == "/slow" ? 0 : 1000));
+    const bool slow = request.path == "/slow";
+    connection.Send(slow ? std::string_view(slow_body) : std::string_view(body).substr(1000));
   });
   for (const std::string name : {"quick", "slow", "gone"}) {
-    inference::SubnetFile file = Publish(name + ".safetensors", body);
+    inference::SubnetFile file = Publish(name + ".safetensors", name == "slow" ? slow_body : body);
     if (name == "gone") file.sha256 = Sha256Hex("another");
     file.sources = {server.Url("/" + name)};
     Add(name, {file});
