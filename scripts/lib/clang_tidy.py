@@ -2,23 +2,30 @@
 """Runs clang-tidy over src/ and apps/, several files at once.
 
 A file is looked at again only when it, a header of ours that it includes, its
-compile command or .clang-tidy changed since it was last found clean; what was found
-clean is remembered in build/tidy/. Tests are left to the compilers' warnings: the
-macros of GoogleTest set off most checks.
+compile command or .clang-tidy changed since it was last found clean. What was found
+clean is remembered outside the checkout, as ccache does, for all clones and the next
+run: in $XDG_CACHE_HOME/ncn/tidy, ~/.cache/ncn/tidy by default. Tests are left to the
+compilers' warnings: the macros of GoogleTest set off most checks.
 
-Usage: scripts/lib/clang_tidy.py BUILD_FOLDER JOBS
+A file takes ten seconds and more. With MINUTES, those that find no time are named and
+are no failure; the next run begins with them, as it passes over the clean ones.
+
+Usage: scripts/lib/clang_tidy.py BUILD_FOLDER JOBS [MINUTES]
 """
 
 import concurrent.futures
 import hashlib
 import json
+import os
 import pathlib
 import re
 import subprocess
 import sys
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-CLEAN = ROOT / "build" / "tidy"
+CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+CLEAN = CACHE / "ncn" / "tidy"
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 
 
@@ -41,11 +48,16 @@ def fingerprint(source: pathlib.Path, command: str) -> str:
     return digest.hexdigest()
 
 
-def check(source: pathlib.Path, command: str, build: pathlib.Path) -> str:
-    """What clang-tidy found in one file; nothing when it is clean."""
+def check(
+    source: pathlib.Path, command: str, build: pathlib.Path, end: float
+) -> str | None:
+    """What clang-tidy found in one file; nothing when it is clean; None after the end,
+    a time of time.monotonic()."""
     mark = CLEAN / fingerprint(source, command)
     if mark.exists():
         return ""
+    if time.monotonic() >= end:
+        return None
     tidy = subprocess.run(
         # The commands are those of g++, some of whose warnings clang does not know.
         [
@@ -82,13 +94,24 @@ def main() -> int:
         for source in sorted((ROOT / folder).rglob("*.cc"))
         if source in commands and not source.name.endswith("_test.cc")
     ]
+    minutes = float(sys.argv[3]) if len(sys.argv) > 3 else float("inf")
+    end = time.monotonic() + 60 * minutes
+    unclean, unseen = 0, []
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        unclean = 0
-        for report in pool.map(lambda s: check(s, commands[s], build), sources):
-            if report.strip():
+        for source, report in zip(
+            sources,
+            pool.map(lambda s: check(s, commands[s], build, end), sources),
+            strict=True,
+        ):
+            if report is None:
+                unseen.append(str(source.relative_to(ROOT)))
+            elif report.strip():
                 unclean += 1
                 print(report.strip() + "\n", flush=True)
-    print(f"{len(sources) - unclean} of {len(sources)} files are clean.")
+    if unseen:
+        print(f"no time left for {len(unseen)} files: " + " ".join(unseen))
+    clean = len(sources) - unclean - len(unseen)
+    print(f"{clean} of {len(sources)} files are clean.")
     return 1 if unclean or not sources else 0
 
 

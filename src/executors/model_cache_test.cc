@@ -341,8 +341,8 @@ TEST_F(ModelCacheTest, AFailureIsTheModelsOwnAndIsNotTriedAtOnceAgain) {
 }
 
 TEST_F(ModelCacheTest, AModelThatIsToStayIsTriedAgainWithoutARequest) {
-  ModelCache cache({.pinned = {"kept"}}, clock_);
   std::map<std::string, std::atomic<int>> tries;
+  ModelCache cache({.pinned = {"kept"}}, clock_);
   for (const char* model : {"kept", "preloaded"}) {
     std::atomic<int>& tried = tries[model];
     Recipe recipe = Good(model);
@@ -408,7 +408,6 @@ TEST_F(ModelCacheTest, ChildrenThatEndBeforeTheirFirstRequestAreACrashLoop) {
 }
 
 TEST_F(ModelCacheTest, ChildrenThatAreKilledAreReplacedAndTheirModelIsNotToBlame) {
-  ModelCache cache({.children_min = 3}, clock_);
   std::vector<FakeChild*> children;
   std::mutex mutex;
   Recipe recipe = Good("m");
@@ -418,6 +417,7 @@ TEST_F(ModelCacheTest, ChildrenThatAreKilledAreReplacedAndTheirModelIsNotToBlame
     children.push_back(child.get());
     return child;
   };
+  ModelCache cache({.children_min = 3}, clock_);
   cache.Preload(recipe);
   for (int round = 1; round <= 5; ++round) {
     ASSERT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 3; }));
