@@ -189,18 +189,16 @@ def one_more(models: Path, model: str) -> dict[str, Any]:
 def soak(models: Path, model: str, given: dict[str, str], count: int) -> dict[str, Any]:
     """So many rewinds of one child: do time, memory or answers drift?"""
     file, kind = models.parent / "inputs" / given["file"], given["content_type"]
-    options = ("--ready-max", "1", "--reuse-requests", str(2 * count + 2))
+    options = ("--ready-max", "1", "--reuse-requests", str(2 * count))
     worker = Worker(models, model, "rewind", *options)
     answers, failed, taken = set(), 0, []
     memory = []
-    # Now and then another child is made beside it.
-    for run in range(count + count // 10 + 1):
+    for run in range(count + 1):
         answer = worker.ask("run", file, kind)
         failed += not answer["ok"]
         answers.add(answer.get("sha256"))
         taken.append(answer["ms"])
-        time.sleep(0.0005)  # Or another child, if there is one, would answer next.
-        if run % count == count // 10:
+        if run in (count // 10, count):
             memory.append(memory_kib(int(CHILD.findall(worker.log())[-1])))
     log = worker.end()
     rewinds = CHILD.findall(log)

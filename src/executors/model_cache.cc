@@ -113,7 +113,9 @@ std::uint32_t ModelCache::Wanted(const Pool& pool) const {
   if (pool.recipe.rewound) {
     // As many as run at once, and one that is rewound meanwhile.
     const std::uint32_t ahead = pool.waiting > 0 ? pool.waiting + 1 : options_.children_min;
-    return std::min(std::max(options_.children_min, ahead), options_.children_max);
+    // Those that answer now come back.
+    const std::uint32_t most = options_.children_max - std::min(options_.children_max, pool.busy);
+    return std::min(std::max(options_.children_min, ahead), most);
   }
   const auto meanwhile = static_cast<std::uint32_t>(std::min(AskedDuringLoad(pool), 1e6));
   const std::uint32_t most = Affordable(pool);

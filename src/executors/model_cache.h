@@ -68,8 +68,9 @@ class ModelCache {
     std::chrono::milliseconds time_to_live{std::chrono::minutes(5)};
     std::uint64_t memory_bytes = 4ULL << 30;  // Of all ready children together.
     std::uint32_t children_min = 1;           // Ready of one model, when no request waits,
-    std::uint32_t children_max = 8;           // and at most, those that load included.
-    std::uint32_t builders = 2;               // Children made at once, as long as no load hangs.
+    // and at most, those that load included; so are those that answer, where they are rewound.
+    std::uint32_t children_max = 8;
+    std::uint32_t builders = 2;  // Children made at once, as long as no load hangs.
     // How long more than those are kept of the children that are rewound: until the next burst.
     std::chrono::milliseconds rewound_idle_max{std::chrono::seconds(30)};
     // How many requests one child serves, and how long after it became ready, when it is not new

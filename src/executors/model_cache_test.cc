@@ -825,6 +825,28 @@ TEST_F(ModelCacheTest, RewoundChildrenOutlastAPauseBetweenBursts) {
   }
 }
 
+TEST_F(ModelCacheTest, RewoundChildrenThatAnswerCountToo) {
+  ModelCache cache({.children_max = 1}, clock_);
+  Recipe recipe = Good("m");
+  recipe.rewound = true;
+  auto child = Take(Borrow(cache, recipe));
+  // Neither a request that waits nor a sweep makes another beside the one that answers.
+  absl::StatusOr<int> next = absl::UnknownError("not yet");
+  std::jthread waiter([&] {
+    auto lent = Take(Borrow(cache, recipe));
+    next = NumberOf(*lent);
+    cache.ReturnToRewind(std::move(lent), recipe);
+  });
+  std::this_thread::sleep_for(milliseconds(1100));  // A sweep takes place once a second.
+  EXPECT_EQ(EntryOf(cache, "m").loading, 0);
+  const int number = NumberOf(*child);
+  cache.ReturnToRewind(std::move(child), recipe);
+  waiter.join();
+  ASSERT_TRUE(next.ok()) << next.status();
+  EXPECT_EQ(*next, number);
+  EXPECT_EQ(counts_.made, 1);
+}
+
 TEST_F(ModelCacheTest, AChildThatCannotBeRewoundIsReplaced) {
   counts_.can_rewind = false;
   ModelCache cache({}, clock_);

@@ -56,7 +56,7 @@ class Repair {
     }
     RemoveNew();
     RETURN_IF_ERROR(MapLost());
-    if (much) CopyLearned();
+    if (much) Populate();
     RETURN_IF_ERROR(calls_.ExpectAll(todo_));
     if (loop != 0) RETURN_IF_ERROR(calls_.UnmapLoop());
     RETURN_IF_ERROR(calls_.Close(image_));
@@ -104,11 +104,15 @@ class Repair {
     return absl::OkStatus();
   }
 
-  // The pages that every request writes, so that none has to fault for its copy.
-  void CopyLearned() {
-    for (const Range& range : snapshot_.learned) {
-      todo_.push_back({SYS_madvise, {range.start, range.size(), MADV_POPULATE_WRITE}, 0});
-    }
+  // The pages that requests touch, so that the first one does not have to fault for them.
+  void Populate() {
+    const auto populate = [&](const std::vector<Range>& ranges, std::uint64_t how) {
+      for (const Range& range : ranges) {
+        todo_.push_back({SYS_madvise, {range.start, range.size(), how}, 0});
+      }
+    };
+    populate(snapshot_.learned, MADV_POPULATE_WRITE);
+    populate(snapshot_.touched, MADV_POPULATE_READ);
   }
 
   // Something that the image does not hold.

@@ -48,16 +48,26 @@ absl::StatusOr<std::vector<Mapping>> ParseLayout(std::string_view text);
 // The two-letter codes of each mapping's VmFlags, in the order of the layout, from /proc/PID/smaps.
 absl::StatusOr<std::vector<std::string>> ReadFlags(pid_t pid);
 
-// Finds the pages of a process that are its own: anonymous, present or swapped out. One for each
-// process; not thread-safe.
+// Finds pages of a process. One for each process; not thread-safe.
 class PageScanner {
  public:
   // `pagemap` is /proc/PID/pagemap, open for reading.
   explicit PageScanner(int pagemap) : pagemap_(pagemap) {}
-  // Appends those within `range`, in ascending order, adjacent ones as one.
-  absl::Status AnonymousPages(Range range, std::vector<Range>* found) const;
+  // Appends those within `range` that are its own, anonymous, present or swapped out, in ascending
+  // order. How many of them the kernel counts: not the one page of zeros that all who only read
+  // share.
+  absl::StatusOr<std::uint64_t> AnonymousPages(Range range, std::vector<Range>* found) const;
+  // The same of all pages that are present, whatever they are.
+  absl::StatusOr<std::uint64_t> PresentPages(Range range, std::vector<Range>* found) const;
 
  private:
+  struct Categories {
+    std::uint64_t inverted, all_of, any_of;
+  };
+  // Those that have all of the one categories, of which some are inverted, and any of the others.
+  absl::StatusOr<std::uint64_t> Pages(Range range, const Categories& wanted,
+                                      std::vector<Range>* found) const;
+
   const int pagemap_;
 };
 

@@ -29,8 +29,12 @@ class ProcessMemory {
   // Many places at once, which the process itself must be allowed to write.
   absl::Status WriteMany(const std::vector<iovec>& here, const std::vector<iovec>& there) const;
   // Appends the pages of `range` that are the process's own, in ascending order.
-  absl::Status OwnPages(Range range, std::vector<Range>* found) const {
+  absl::StatusOr<std::uint64_t> OwnPages(Range range, std::vector<Range>* found) const {
     return PageScanner(pagemap_.get()).AnonymousPages(range, found);
+  }
+  // The same of all that are in its page tables.
+  absl::StatusOr<std::uint64_t> PresentPages(Range range, std::vector<Range>* found) const {
+    return PageScanner(pagemap_.get()).PresentPages(range, found);
   }
 
  private:

@@ -123,7 +123,14 @@ absl::Status Restorer::RestoreInSteps(StoppedProcess& process, const Supervisor:
     report->layout += Clock::now() - before;
     ASSIGN_OR_RETURN(own, OwnPages(snapshot_->spans, report));
   }
-  if (learn) snapshot_->Learn(own);
+  if (learn) {
+    std::vector<Range> present;
+    for (const Range& range : snapshot_->spans) {
+      RETURN_IF_ERROR(memory_.PresentPages(range, &present).status());
+    }
+    snapshot_->Learn(own);
+    snapshot_->LearnTouched(present);
+  }
   const Clock::time_point before = Clock::now();
   RETURN_IF_ERROR(Drop(calls, own, report));
   RETURN_IF_ERROR(memory_.WriteMany(snapshot_->learned_here, snapshot_->learned_there));
@@ -145,7 +152,7 @@ absl::StatusOr<std::vector<Range>> Restorer::OwnPages(const std::vector<Range>& 
   const Clock::time_point before = Clock::now();
   std::vector<Range> own;
   for (const Range& range : ranges) {
-    RETURN_IF_ERROR(memory_.OwnPages(range, &own));
+    RETURN_IF_ERROR(memory_.OwnPages(range, &own).status());
   }
   report->scan += Clock::now() - before;
   return own;

@@ -30,6 +30,7 @@ namespace {
 // A file mapping that may be written and has not been: copied up to here, beyond that left alone.
 constexpr std::uint64_t kUnwrittenFileBytesMax = 4 << 20;
 constexpr std::uint64_t kJoinGapBytes = 1 << 20;
+constexpr std::uint64_t kTouchedGapBytes = 64 << 10;
 constexpr std::size_t kCopiesMax = 2000;
 constexpr int kRestartBlock = 516, kRestartNoInterrupt = 513;  // ERESTART_*, kernel's own.
 
@@ -188,7 +189,13 @@ absl::Status Snapshot::ReplaceMemory(StoppedProcess& process, const ProcessMemor
   RETURN_IF_ERROR(CopyMemory(memory, found));
   RemoteCalls calls(process, memory, instruction, threads[0].registers.rsp);
   RETURN_IF_ERROR(MapImage(calls, conversation, this));
-  for (const Range& range : forgotten) {
+  std::vector<Range> emptied = forgotten;
+  for (const Mapping& mapping : found) {
+    // What only the load has read of files is not looked at again and again.
+    const bool of_file = !mapping.anonymous() && !mapping.special() && !mapping.shared;
+    if (of_file && PartAt(mapping.range.start) == nullptr) emptied.push_back(mapping.range);
+  }
+  for (const Range& range : emptied) {
     RETURN_IF_ERROR(calls.Expect(SYS_madvise, {range.start, range.size(), MADV_DONTNEED}, 0));
   }
   ASSIGN_OR_RETURN(const std::int64_t end, calls.Make(SYS_brk, {}));
@@ -240,7 +247,7 @@ absl::Status Snapshot::Choose(const ProcessMemory& memory, const std::vector<Map
       continue;
     }
     std::vector<Range> own;
-    RETURN_IF_ERROR(memory.OwnPages(mapping.range, &own));
+    RETURN_IF_ERROR(memory.OwnPages(mapping.range, &own).status());
     if (mapping.name == "[stack]") {
       stack.range = mapping.range;
       stack.pages = std::move(own);
@@ -265,7 +272,7 @@ absl::Status Snapshot::CopyPart(const ProcessMemory& memory, const ImagedPart& p
   };
   if (mapping.anonymous()) {
     std::vector<Range> own;
-    RETURN_IF_ERROR(memory.OwnPages(part.range, &own));
+    RETURN_IF_ERROR(memory.OwnPages(part.range, &own).status());
     for (const Range& range : own) RETURN_IF_ERROR(copy(range));
     return absl::OkStatus();
   }
@@ -358,6 +365,27 @@ void Snapshot::Learn(const std::vector<Range>& own) {
   std::vector<Range> stack_pages = own;
   if (!copies.empty()) stack_pages.push_back({table / kPageBytes * kPageBytes, stack_pointer});
   LearnStack(std::move(stack_pages));
+}
+
+void Snapshot::LearnTouched(const std::vector<Range>& present) {
+  touched.clear();
+  auto page = present.begin();
+  for (const Mapping& mapping : mappings) {
+    const bool kernels = mapping.special() || mapping.name == "[vdso]";
+    if (kernels || (mapping.protection & PROT_READ) == 0) continue;
+    while (page != present.end() && page->end <= mapping.range.start) ++page;
+    bool first = true;
+    for (auto next = page; next != present.end() && next->start < mapping.range.end; ++next) {
+      const Range common = Common(*next, mapping.range);
+      // The kernel maps a few pages around each that is asked for, anyway.
+      if (!first && common.start - touched.back().end <= kTouchedGapBytes) {
+        touched.back().end = common.end;
+      } else {
+        touched.push_back(common);
+      }
+      first = false;
+    }
+  }
 }
 
 void Snapshot::LearnStack(std::vector<Range> own) {

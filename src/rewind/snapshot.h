@@ -71,6 +71,8 @@ struct Snapshot {
   // Takes what `own` holds for part of the snapshot: pages that are written back at every rewind
   // from then on.
   void Learn(const std::vector<Range>& own);
+  // Takes what is `present` for what requests touch.
+  void LearnTouched(const std::vector<Range>& present);
   // Memory that it takes, in bytes.
   std::uint64_t memory_bytes() const;
 
@@ -89,6 +91,7 @@ struct Snapshot {
   std::vector<Range> writable;    // The mappings that may be written, and the hole below the stack.
   std::uint64_t instruction = 0;  // Of a system call, in the vDSO.
 
+  std::vector<Range> touched;  // What requests read or write, roughly, within mappings.
   std::vector<Range> learned;  // Pages that are written back at every rewind.
   std::vector<iovec> learned_here, learned_there;
   // The same as copies within the process, from a second view of the image; empty: it has none.

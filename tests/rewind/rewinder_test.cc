@@ -12,6 +12,7 @@
 #include <cmath>
 #include <cstring>
 #include <numeric>
+#include <sstream>
 #include <thread>
 
 #include "base/files.h"
@@ -320,6 +321,39 @@ TEST(RewinderTest, AFurtherProcessIsPageForPageTheFirst) {
   ASSERT_EQ(found.size(), wanted.size());
   for (std::size_t i = 0; i < found.size(); ++i) EXPECT_EQ(found[i], wanted[i]);
   ::sched_setaffinity(0, sizeof(all), &all);
+}
+
+// Pages that lie too far apart for the kernel to map one with another.
+constexpr std::size_t kScattered = 200, kApart = 64 * kPage;
+unsigned char* scattered = nullptr;
+void Scatter() {
+  scattered = static_cast<unsigned char*>(::mmap(
+      nullptr, kScattered * kApart, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  for (std::size_t i = 0; i < kScattered; ++i) scattered[i * kApart] = 1;
+}
+std::uint8_t ReadScattered(std::uint32_t) {
+  std::size_t sum = 0;
+  for (std::size_t i = 0; i < kScattered; ++i) sum += scattered[i * kApart];
+  return static_cast<std::uint8_t>(sum);
+}
+std::uint64_t FaultsOf(pid_t pid) {
+  const std::string stat = *base::ReadFile(base::StrCat("/proc/", pid, "/stat"), 1 << 12);
+  std::istringstream fields(stat.substr(stat.rfind(')')));
+  std::string field;
+  for (int i = 0; i < 9; ++i) fields >> field;  // From the state on.
+  return std::stoull(field);
+}
+
+TEST(RewinderTest, AFurtherProcessDoesNotFaultForWhatRequestsTouch) {
+  RewindTarget loaded(ReadScattered, Scatter);
+  ASSERT_TRUE(loaded.Snapshot(1).ok());
+  RewindTarget fresh(ReadScattered);
+  ASSERT_TRUE(fresh.Become(loaded).ok());
+  const std::uint64_t before = FaultsOf(fresh.pid());
+  std::uint8_t answer = 0;
+  ASSERT_TRUE(fresh.Ask(1, &answer));
+  EXPECT_EQ(answer, kScattered);
+  EXPECT_LT(FaultsOf(fresh.pid()) - before, kScattered / 4);
 }
 
 TEST(RewinderTest, AFurtherProcessOutlivesTheFirst) {
