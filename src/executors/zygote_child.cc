@@ -296,6 +296,7 @@ std::variant<ExecutorAnswer, Failure> ZygoteChild::Answer(
   const auto seed = request.seed || !same_random_numbers_ ? request.seed : RandomSeed();
   const std::string header = RunOrder(request.input, request.accept, request.id.value(), seed);
   auto exchanged = Exchange(header, request.input.bytes, since, deadline, stop, on_progress);
+  if (!rewindable_) same_random_numbers_ = false;
   ++answered_;
   usage_ = process_->UsageSoFar();
   const auto cpu_before = std::exchange(cpu_time_, usage_.cpu);
