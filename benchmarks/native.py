@@ -4,12 +4,15 @@ In one run, on the same inputs, taking turns; see ready.py for what a turn is:
 
     bare            the call of ONNX Runtime alone, in a Python process
     worker          a Python process that holds the model and answers on a socket
-    native, python  the node, with a sandbox of its own for each request
+    native, python  the node at its default level: a sandbox that is rewound, so as it
+                    was when it was new
+    ...-request     the same with a process and walls of its own for each request
     ...-tenant      the same with a sandbox for all requests of one tenant
 
-Prints figures as JSON and a table to stderr. "refill" is the CPU time that a sandbox of
-its own costs more than one that stays: fork, layers, load, warm-up, teardown. The
-second request of a turn waits for one. Exit status 1: the MLP missed a target.
+Prints figures as JSON and a table to stderr. "refill" is the CPU time that a sandbox as
+new for each request costs more than one that stays: a rewind, or fork, layers, load and
+teardown. The second request of a turn waits for one. Exit status 1: the MLP missed a
+target.
 """
 
 import argparse
@@ -32,7 +35,7 @@ CPU_MS_MAX, REFILL_MS_MAX, PRIVATE_MIB_MAX = 3.0, 8.0, 8.0
 
 
 class NativeBench(Bench):
-    """Both executors at both levels."""
+    """Both executors at three levels."""
 
     def measure(self, name: str) -> dict[str, Any]:
         """The figures of one model, by contender."""
@@ -46,8 +49,9 @@ class NativeBench(Bench):
                     private = ready_ones.get("private_bytes_per_child", 0)
                     figures[contender]["private_mib"] = round(private / 2**20, 2)
         for executor in EXECUTORS:
-            alone, kept = figures[executor], figures[f"{executor}-tenant"]
-            alone["refill_cpu_ms"] = round(alone["cpu_ms"] - kept["cpu_ms"], 2)
+            kept = figures[f"{executor}-tenant"]
+            for fresh in (figures[executor], figures[f"{executor}-request"]):
+                fresh["refill_cpu_ms"] = round(fresh["cpu_ms"] - kept["cpu_ms"], 2)
         return figures
 
     def _start(self, name: str, stack: contextlib.ExitStack) -> dict[str, Contender]:
@@ -57,8 +61,8 @@ class NativeBench(Bench):
         }
         models = self._data / "models"
         for executor, program in EXECUTORS.items():
-            for level in ("request", "tenant"):
-                suffix = "" if level == "request" else f"-{level}"
+            for level in ("rewind", "request", "tenant"):
+                suffix = "" if level == "rewind" else f"-{level}"
                 makers[f"{executor}{suffix}"] = functools.partial(
                     Ours, models, name, level, "--executor", program
                 )
@@ -76,7 +80,11 @@ def targets(figures: dict[str, Any]) -> list[tuple[str, float, float]]:
     return [
         ("p50 ms", native["p50_ms"], round(bound, 3)),
         ("CPU ms of a request, refill included", native["cpu_ms"], CPU_MS_MAX),
-        ("CPU ms of a refill", native["refill_cpu_ms"], REFILL_MS_MAX),
+        (
+            "CPU ms of a refill at level request",
+            figures["native-request"]["refill_cpu_ms"],
+            REFILL_MS_MAX,
+        ),
         ("private MiB of a ready child", native["private_mib"], PRIVATE_MIB_MAX),
     ]
 

@@ -126,7 +126,7 @@ absl::StatusOr<std::uint64_t> PageScanner::Pages(Range range, const Categories& 
   scan.category_inverted = wanted.inverted;
   scan.category_mask = wanted.all_of;
   scan.category_anyof_mask = wanted.any_of;
-  scan.return_mask = kIsZeros;
+  scan.return_mask = kIsPresent | kIsZeros;
   std::uint64_t count = 0;
   scan.end = range.end;
   for (scan.start = range.start; scan.start < range.end; scan.start = scan.walk_end) {
@@ -134,7 +134,7 @@ absl::StatusOr<std::uint64_t> PageScanner::Pages(Range range, const Categories& 
     if (filled < 0) return base::ErrnoStatus(errno, "PAGEMAP_SCAN");
     for (int i = 0; i < filled; ++i) {
       const PageRegion& region = regions[static_cast<std::size_t>(i)];
-      if ((region.categories & kIsZeros) == 0) count += (region.end - region.start) / kPageBytes;
+      if (region.categories == kIsPresent) count += (region.end - region.start) / kPageBytes;
       if (!found->empty() && found->back().end == region.start) {
         found->back().end = region.end;
       } else {

@@ -54,8 +54,7 @@ class PageScanner {
   // `pagemap` is /proc/PID/pagemap, open for reading.
   explicit PageScanner(int pagemap) : pagemap_(pagemap) {}
   // Appends those within `range` that are its own, anonymous, present or swapped out, in ascending
-  // order. How many of them the kernel counts: not the one page of zeros that all who only read
-  // share.
+  // order. How many of them are in memory, less the one page of zeros that all share who only read.
   absl::StatusOr<std::uint64_t> AnonymousPages(Range range, std::vector<Range>* found) const;
   // The same of all pages that are present, whatever they are.
   absl::StatusOr<std::uint64_t> PresentPages(Range range, std::vector<Range>* found) const;

@@ -32,18 +32,29 @@ class ProcessMemory {
   absl::StatusOr<std::uint64_t> OwnPages(Range range, std::vector<Range>* found) const {
     return PageScanner(pagemap_.get()).AnonymousPages(range, found);
   }
-  // The same of all that are in its page tables.
+  // How many there are altogether, present or swapped out, by the kernel's own count; only to be
+  // trusted where KernelCountsExactly.
+  absl::StatusOr<std::uint64_t> CountOwnPages() const;
+  // Appends all pages that are in its page tables.
   absl::StatusOr<std::uint64_t> PresentPages(Range range, std::vector<Range>* found) const {
     return PageScanner(pagemap_.get()).PresentPages(range, found);
   }
 
  private:
-  ProcessMemory(pid_t pid, base::UniqueFd memory, base::UniqueFd pagemap)
-      : pid_(pid), memory_(std::move(memory)), pagemap_(std::move(pagemap)) {}
+  ProcessMemory(pid_t pid, base::UniqueFd memory, base::UniqueFd pagemap, base::UniqueFd status)
+      : pid_(pid),
+        memory_(std::move(memory)),
+        pagemap_(std::move(pagemap)),
+        status_(std::move(status)) {}
 
   pid_t pid_;
   base::UniqueFd memory_;   // /proc/PID/mem
   base::UniqueFd pagemap_;  // /proc/PID/pagemap
+  base::UniqueFd status_;   // /proc/PID/status
 };
+
+// Whether this kernel's counts of a process's own pages are exact (Linux 6.16 and later) and not
+// behind by what each processor has counted for itself. Tried once, in a process that is forked.
+bool KernelCountsExactly();
 
 }  // namespace ncn::rewind

@@ -92,9 +92,13 @@ absl::StatusOr<bool> Restorer::RestoreAtOnce(StoppedProcess& process, RewindRepo
   RemoteCalls calls(process, memory_, snapshot_->instruction, snapshot_->threads[0].registers.rsp,
                     snapshot_->loop);
   absl::StatusOr<std::vector<Range>> own;
-  RETURN_IF_ERROR(
-      calls.CopyAll(snapshot_->copies, [&] { own = OwnPages(snapshot_->writable, report); }));
+  absl::Status written;
+  RETURN_IF_ERROR(calls.CopyAll(snapshot_->copies, [&] {
+    own = FindWritten(report);
+    written = memory_.WriteMany(snapshot_->rest_here, snapshot_->rest_there);
+  }));
   RETURN_IF_ERROR(own.status());
+  RETURN_IF_ERROR(written);
   if (StackHasGrown(*own)) return false;
   RETURN_IF_ERROR(Drop(calls, *own, report));
   RETURN_IF_ERROR(WriteStack());
@@ -110,7 +114,8 @@ absl::Status Restorer::RestoreInSteps(StoppedProcess& process, const Supervisor:
   std::vector<Range> own;
   bool look_everywhere = touched.layout;
   if (!look_everywhere) {
-    ASSIGN_OR_RETURN(own, OwnPages(snapshot_->writable, report));
+    ASSIGN_OR_RETURN(Own found, OwnPages(snapshot_->writable, report));
+    own = std::move(found.pages);
     look_everywhere = StackHasGrown(own);
     if (look_everywhere && learn) RETURN_IF_ERROR(AdoptStack(pid));
   }
@@ -121,7 +126,8 @@ absl::Status Restorer::RestoreInSteps(StoppedProcess& process, const Supervisor:
     RETURN_IF_ERROR(RepairLayout(calls, *snapshot_, pid, conversation_, /*much=*/false,
                                  &report->mappings_repaired));
     report->layout += Clock::now() - before;
-    ASSIGN_OR_RETURN(own, OwnPages(snapshot_->spans, report));
+    ASSIGN_OR_RETURN(Own found, OwnPages(snapshot_->spans, report));
+    own = std::move(found.pages);
   }
   if (learn) {
     std::vector<Range> present;
@@ -147,15 +153,31 @@ absl::Status Restorer::RestoreThreads(StoppedProcess& process) const {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<Range>> Restorer::OwnPages(const std::vector<Range>& ranges,
-                                                      RewindReport* report) const {
+absl::StatusOr<Restorer::Own> Restorer::OwnPages(const std::vector<Range>& ranges,
+                                                 RewindReport* report) const {
   const Clock::time_point before = Clock::now();
-  std::vector<Range> own;
+  Own own;
   for (const Range& range : ranges) {
-    RETURN_IF_ERROR(memory_.OwnPages(range, &own).status());
+    ASSIGN_OR_RETURN(const std::uint64_t counted, memory_.OwnPages(range, &own.pages));
+    own.counted += counted;
   }
   report->scan += Clock::now() - before;
   return own;
+}
+
+// Each page that is the process's own adds one to the kernel's count, wherever it is, and only
+// those that are found here to ours. Equal counts leave none for elsewhere; whatever the process
+// itself copies meanwhile can only make the kernel's the larger one.
+absl::StatusOr<std::vector<Range>> Restorer::FindWritten(RewindReport* report) {
+  if (KernelCountsExactly()) {
+    if (likely_.empty()) likely_ = snapshot_->likely;
+    ASSIGN_OR_RETURN(Own likely, OwnPages(likely_, report));
+    ASSIGN_OR_RETURN(const std::uint64_t all, memory_.CountOwnPages());
+    if (all == likely.counted) return std::move(likely.pages);
+  }
+  ASSIGN_OR_RETURN(Own own, OwnPages(snapshot_->writable, report));
+  snapshot_->WidenLikely(own.pages, &likely_);
+  return std::move(own.pages);
 }
 
 bool Restorer::StackHasGrown(const std::vector<Range>& own) const {
@@ -324,11 +346,10 @@ absl::StatusOr<std::unique_ptr<Restorer>> Restorer::OfFresh(StoppedProcess& proc
   std::unique_ptr<Restorer> restorer(new Restorer(std::move(memory), conversation,
                                                   std::move(snapshot), process.threads(),
                                                   std::move(descriptors)));
-  ASSIGN_OR_RETURN(const std::vector<Range> own,
-                   restorer->OwnPages(restorer->snapshot_->spans, report));
+  ASSIGN_OR_RETURN(const Own own, restorer->OwnPages(restorer->snapshot_->spans, report));
   before = Clock::now();
   RemoteCalls further(process, restorer->memory_, instruction, waiting.registers.rsp);
-  RETURN_IF_ERROR(restorer->Drop(further, own, report));
+  RETURN_IF_ERROR(restorer->Drop(further, own.pages, report));
   RETURN_IF_ERROR(restorer->WriteStack());
   RETURN_IF_ERROR(restorer->RestoreThreads(process));
   report->pages_written = restorer->snapshot_->learned_pages;

@@ -59,9 +59,15 @@ class Restorer {
   // Whether all that cannot be restored is as it was.
   absl::Status CheckUnchanged(const StoppedProcess& process,
                               const Supervisor::Touched& touched) const;
+  struct Own {
+    std::vector<Range> pages;
+    std::uint64_t counted = 0;  // As the kernel counts them; see PageScanner.
+  };
   // The pages of these ranges that are the process's own.
-  absl::StatusOr<std::vector<Range>> OwnPages(const std::vector<Range>& ranges,
-                                              RewindReport* report) const;
+  absl::StatusOr<Own> OwnPages(const std::vector<Range>& ranges, RewindReport* report) const;
+  // The same of all that may be written; only where requests are known to write, when the kernel
+  // counts no other. The process may copy meanwhile.
+  absl::StatusOr<std::vector<Range>> FindWritten(RewindReport* report);
   bool StackHasGrown(const std::vector<Range>& own) const;
   absl::Status AdoptStack(pid_t pid);
   // The process copies back what requests write, while others are looked for that it has written.
@@ -79,6 +85,7 @@ class Restorer {
   const std::shared_ptr<Snapshot> snapshot_;
   const std::vector<pid_t> threads_;  // In the order of the snapshot's.
   const std::map<int, Descriptor> descriptors_;
+  std::vector<Range> likely_;  // Where requests of this process write.
 };
 
 }  // namespace ncn::rewind

@@ -31,6 +31,9 @@ namespace {
 constexpr std::uint64_t kUnwrittenFileBytesMax = 4 << 20;
 constexpr std::uint64_t kJoinGapBytes = 1 << 20;
 constexpr std::uint64_t kTouchedGapBytes = 64 << 10;
+constexpr std::uint64_t kLikelyBytes = 32 << 10;
+// From so many pages on, two copy: the process this part of them.
+constexpr std::uint64_t kSharedPagesMin = 256, kOwnPartPercent = 70;
 constexpr std::size_t kCopiesMax = 2000;
 constexpr int kRestartBlock = 516, kRestartNoInterrupt = 513;  // ERESTART_*, kernel's own.
 
@@ -362,9 +365,53 @@ void Snapshot::Learn(const std::vector<Range>& own) {
   const std::uint64_t stack_pointer = threads[0].registers.rsp;
   const std::uint64_t table = RoomBelow(stack_pointer, copies.size() * sizeof(Copy));
   if (loop == 0 || copies.size() > kCopiesMax || table < stack.range.start) copies.clear();
+  ShareCopying();
   std::vector<Range> stack_pages = own;
   if (!copies.empty()) stack_pages.push_back({table / kPageBytes * kPageBytes, stack_pointer});
   LearnStack(std::move(stack_pages));
+  // The stack as a whole, and the hole that it grows into.
+  likely.clear();
+  std::vector<Range> ranges = learned;
+  ranges.insert(ranges.end(), forgotten.begin(), forgotten.end());
+  for (const Range& range : writable) {
+    if (range.end == stack.range.end) ranges.push_back(range);
+  }
+  WidenLikely(ranges, &likely);
+}
+
+// The process copies more than half, as the node has first to look what else was written.
+void Snapshot::ShareCopying() {
+  rest_here.clear();
+  rest_there.clear();
+  if (copies.empty() || learned_pages < kSharedPagesMin) return;
+  std::uint64_t pages = 0;
+  std::size_t own_part = 0;
+  while (pages < learned_pages * kOwnPartPercent / 100)
+    pages += copies[own_part++].bytes / kPageBytes;
+  copies.resize(own_part);
+  const auto rest = static_cast<std::ptrdiff_t>(own_part);
+  rest_here.assign(learned_here.begin() + rest, learned_here.end());
+  rest_there.assign(learned_there.begin() + rest, learned_there.end());
+}
+
+void Snapshot::WidenLikely(const std::vector<Range>& ranges, std::vector<Range>* widened) const {
+  std::vector<Range> blocks = *widened;
+  for (const Range& range : ranges) {
+    const Range block{range.start / kLikelyBytes * kLikelyBytes,
+                      (range.end + kLikelyBytes - 1) / kLikelyBytes * kLikelyBytes};
+    for (const Range& within : writable) {
+      if (const Range common = Common(block, within); common.size() > 0) blocks.push_back(common);
+    }
+  }
+  std::ranges::sort(blocks, {}, &Range::start);
+  widened->clear();
+  for (const Range& block : blocks) {
+    if (!widened->empty() && block.start <= widened->back().end) {
+      widened->back().end = std::max(widened->back().end, block.end);
+    } else {
+      widened->push_back(block);
+    }
+  }
 }
 
 void Snapshot::LearnTouched(const std::vector<Range>& present) {

@@ -71,6 +71,8 @@ struct Snapshot {
   // Takes what `own` holds for part of the snapshot: pages that are written back at every rewind
   // from then on.
   void Learn(const std::vector<Range>& own);
+  // Adds the surroundings of some ranges to `likely`.
+  void WidenLikely(const std::vector<Range>& ranges, std::vector<Range>* likely) const;
   // Takes what is `present` for what requests touch.
   void LearnTouched(const std::vector<Range>& present);
   // Memory that it takes, in bytes.
@@ -92,18 +94,21 @@ struct Snapshot {
   std::uint64_t instruction = 0;  // Of a system call, in the vDSO.
 
   std::vector<Range> touched;  // What requests read or write, roughly, within mappings.
+  std::vector<Range> likely;   // Where requests write, with some space around.
   std::vector<Range> learned;  // Pages that are written back at every rewind.
   std::vector<iovec> learned_here, learned_there;
   // The same as copies within the process, from a second view of the image; empty: it has none.
   std::vector<Copy> copies;
-  std::uint64_t view = 0;  // Where the process has that view,
-  std::uint64_t loop = 0;  // and the loops.
+  std::vector<iovec> rest_here, rest_there;  // Pages for which there is no copy: the node's part.
+  std::uint64_t view = 0;                    // Where the process has that view,
+  std::uint64_t loop = 0;                    // and the loops.
   std::uint64_t learned_pages = 0;
 
   std::vector<ThreadState> threads;  // The main thread's first.
   std::map<int, Descriptor> descriptors;
 
  private:
+  void ShareCopying();
   void LearnStack(std::vector<Range> own);
   absl::Status SaveThreads(const StoppedProcess& process);
   absl::Status ReplaceMemory(StoppedProcess& process, const ProcessMemory& memory,

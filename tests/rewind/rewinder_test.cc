@@ -356,6 +356,37 @@ TEST(RewinderTest, AFurtherProcessDoesNotFaultForWhatRequestsTouch) {
   EXPECT_LT(FaultsOf(fresh.pid()) - before, kScattered / 4);
 }
 
+// Writes far from where requests write, and hides it from who only counts pages.
+enum Hiding : std::uint32_t { kWritesNothing = 1, kHidesNothing, kForgetsAnother, kReadsZeros };
+std::uint8_t HideAndSeek(std::uint32_t hiding) {
+  unsigned char* const far = scattered + 150 * kApart;
+  const std::uint8_t found = *far;
+  scattered[0] = 7;  // As every request does.
+  if (hiding == kWritesNothing) return found;
+  *far = 9;
+  if (hiding == kForgetsAnother) ::madvise(scattered, kPage, MADV_DONTNEED);
+  if (hiding == kReadsZeros) {
+    // Of the stack, where nobody has written.
+    const auto below = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) - 8 * kPage;
+    static_cast<void>(*reinterpret_cast<const volatile char*>(below));
+  }
+  return found;
+}
+
+TEST(RewinderTest, FindsWhatIsWrittenWhereNoRequestHasWritten) {
+  for (const Hiding hiding : {kHidesNothing, kForgetsAnother, kReadsZeros}) {
+    RewindTarget target(HideAndSeek, Scatter);
+    ASSERT_TRUE(target.Snapshot(kWritesNothing).ok());
+    std::uint8_t answer = 0;
+    for (const Hiding question : {kWritesNothing, kWritesNothing, hiding, kWritesNothing}) {
+      ASSERT_TRUE(target.Ask(question, &answer));
+      EXPECT_EQ(answer, 1) << hiding;
+      const auto report = target.rewinder().Rewind();
+      ASSERT_TRUE(report.ok()) << report.status();
+    }
+  }
+}
+
 TEST(RewinderTest, AFurtherProcessOutlivesTheFirst) {
   auto loaded = std::make_unique<RewindTarget>(TellOfLoad, Load);
   ASSERT_TRUE(loaded->Snapshot(1).ok());
