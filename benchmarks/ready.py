@@ -7,6 +7,7 @@ In one run, on the same inputs, taking turns:
     plain         a new process of generic_model_executor.py for each request
     bwrap         the same in bubblewrap
     http          FastAPI and uvicorn, of Debian packages unpacked beside the image
+    ours-rewind   the node at its default level: a sandbox that is rewound
     ours-request  the node: a sandbox of its own for each request
     ours-tenant   the node: a sandbox for all requests of one tenant
     ours-cold     the node: nothing is ready
@@ -18,7 +19,7 @@ burst, a single request of each in turns; only the whole way, whose first reques
 the connection, by all of it. The node keeps as many sandboxes ready as a burst has
 requests (--ready-min of a node).
 
-None but the last three is a sandbox that holds a stranger's model; bwrap only hides
+None but the last four is a sandbox that holds a stranger's model; bwrap only hides
 files. Every contender computes with one thread. Prints figures as JSON, a table to
 stderr, and writes build/bench.json; --plot draws what is there.
 """
@@ -63,7 +64,8 @@ from ready_whole_way import Network
 
 RESULT = ROOT / "build" / "bench.json"
 MODELS = ("mlp", "resnet18", "gpt", "mlp_onnx", "resnet18_onnx")
-LEVELS = ("request", "tenant", "cold")
+LEVELS = ("rewind", "request", "tenant", "cold")
+READY = ("ours-rewind", "ours-request", "ours-tenant")
 # A second or so each, so they get fewer turns.
 SLOW = ("plain", "bwrap", "ours-cold")
 SLICES = 2
@@ -104,7 +106,7 @@ class Bench:
             result["refill_cpu_ms"] = refill_cpu_ms(figures)
             result["ready"] = {
                 contender: self._try(contender, contenders[contender].usage)
-                for contender in ("worker", "ours-request", "ours-tenant")
+                for contender in ("worker", *READY)
                 if contender in contenders
             }
             if name == "mlp" and "bare" in contenders:
@@ -354,7 +356,7 @@ class Bench:
                 if found is None:
                     return {}
                 slices.setdefault("worker", []).append(found)
-                for level in ("ours-request", "ours-tenant"):
+                for level in READY:
                     ours = contenders.get(level)
                     if not isinstance(ours, Ours):
                         continue
@@ -375,7 +377,7 @@ class Bench:
                 for key in keys
             }
         base = result["worker"]["requests_per_s"]
-        for level in ("ours-request", "ours-tenant"):
+        for level in READY:
             if level in result:
                 rate = result[level]["requests_per_s"]
                 result[level]["of_worker"] = round(rate / base, 3)
@@ -496,7 +498,7 @@ def targets(figures: dict[str, Any]) -> list[dict[str, Any]]:
             judge(name, "refill, CPU ms", refill, -math.inf, REFILL_CPU_MS[name])
         is_mlp = name.startswith("mlp")
         timed = model["contenders"]
-        for level in ("ours-request", "ours-tenant"):
+        for level in READY:
             if level in timed and "worker" in timed:
                 ours, worker = (timed[one]["first_p50_ms"] for one in (level, "worker"))
                 if is_mlp:

@@ -142,6 +142,7 @@ COLORS = {
     "plain": "#c8553d",
     "bwrap": "#e09f3e",
     "http": "#8e6c8a",
+    "ours-rewind": "#2f6f5e",
     "ours-request": "#2a9d5c",
     "ours-tenant": "#7bc47f",
     "ours-cold": "#1b6b43",
