@@ -6,6 +6,7 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <filesystem>
@@ -36,7 +37,7 @@ constexpr unsigned kColdThreads = 2;
 constexpr std::size_t kInputBytesMax = 64 << 20;
 constexpr std::chrono::milliseconds kBetweenKills{700};
 constexpr int kGrowthKibMax = 64 << 10;
-constexpr int kDescriptorsMax = 64;    // Of children that are ready at one time and not at another.
+constexpr int kDescriptorsMax = 8;
 constexpr std::uint64_t kRoomFor = 4;  // Models, of all that there are.
 constexpr int kTenants = 3;
 constexpr seconds kPatience{120};
@@ -176,6 +177,25 @@ absl::StatusOr<std::uint64_t> MemoryOfAll(executors::ReadyScriptRunner& runner,
   }
 }
 
+// What there is when no model is ready. Ready ones take memory and descriptors, some more and some
+// less.
+Leftovers LookWhenEmpty(executors::ReadyScriptRunner& runner, const Ground& ground) {
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  const auto is_empty = [&] {
+    const auto entries = runner.Entries();
+    return std::ranges::all_of(entries, [](const executors::CacheEntry& entry) {
+      return entry.state == executors::CacheState::kCold;
+    });
+  };
+  do {
+    for (const auto& questions : ground.questions) {
+      static_cast<void>(runner.Forget(questions.front().model->id));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  } while (!is_empty() && std::chrono::steady_clock::now() < deadline);
+  return Leftovers::Look();
+}
+
 void AskAndCompare(executors::ScriptRunner& runner, const Ground& ground, int number,
                    Tally& tally) {
   // In runs of one model, with jumps, as clients come.
@@ -230,14 +250,14 @@ absl::StatusOr<nlohmann::json> Run(Ground& ground, executors::ScriptRunner& cold
                                       NCN_EXECUTORS, options(memory), clock);
   const int first = count / 10;
   Share(first, kThreads, [&](int i) { AskAndCompare(runner, ground, i, tally); });
-  const Leftovers before = Leftovers::Look();
+  const Leftovers before = LookWhenEmpty(runner, ground);
   {
     const std::jthread killer([&](const std::stop_token& stop) { Kill(stop, tally); });
     Share(count - first, kThreads, [&](int i) { AskAndCompare(runner, ground, first + i, tally); });
   }
-  const Leftovers after = Leftovers::Look();
   std::uint64_t at_end = 0;
   for (const executors::CacheEntry& entry : runner.Entries()) at_end += entry.memory_bytes;
+  const Leftovers after = LookWhenEmpty(runner, ground);
   return nlohmann::json{{"level", executors::Name(level)},
                         {"models", ground.questions.size()},
                         {"memory_of_all_mb", of_all >> 20},
