@@ -61,7 +61,7 @@ bool CountsEachPage() {
   std::optional<std::uint64_t> before;
   // The first look touches what a look needs.
   for (int i = -1; i < kPages; ++i) {
-    if (i >= 0) static_cast<volatile char*>(pages)[i * kPageBytes] = 1;
+    if (i >= 0) static_cast<volatile char*>(pages)[static_cast<std::size_t>(i) * kPageBytes] = 1;
     const absl::StatusOr<std::uint64_t> count = CountIn(status);
     if (!count.ok() || (i > 0 && *count != *before + 1)) return false;
     before = *count;
