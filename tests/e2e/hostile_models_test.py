@@ -4,6 +4,7 @@ In strict mode, through the whole node. The files are written here byte by byte.
 """
 
 import json
+import os
 import pickle
 import struct
 import subprocess
@@ -169,7 +170,8 @@ def test_a_pickle_that_runs_a_shell_reaches_nothing_of_the_host(
     network: Callable[[], Network], tmp_path: Path
 ) -> None:
     models, marker = tmp_path / "models", tmp_path / "marker"
-    attack = pickle.dumps(Shell(f"touch {marker} /model/marker; echo > /work/ran"), 2)
+    shell = f"touch {marker} /model/marker; echo > ${{TMPDIR:-/tmp}}/ran"
+    attack = pickle.dumps(Shell(shell), 2)
     parts = {"data.pkl": attack, "version": b"3\n", "byteorder": b"little"}
     write_model(models, "bare", "model.pt", attack, MLP)
     checkpoint = write_model(models, "checkpoint", "model.pt", b"", MLP)
@@ -180,7 +182,8 @@ def test_a_pickle_that_runs_a_shell_reaches_nothing_of_the_host(
     # Whose own script trusts it: then the shell runs, where it can do no harm.
     trusting = (
         "import pickle\npickle.load(open('/model/attack.pkl', 'rb'))\n"
-        "import os\nassert os.path.exists('/work/ran')\n"
+        "import os\n"
+        "assert os.path.exists(os.environ.get('TMPDIR', '/tmp') + '/ran')\n"
     )
     write_scripted_model(models, "trusting", trusting + GOOD)
     (models / "trusting" / "attack.pkl").write_bytes(attack)
@@ -206,7 +209,7 @@ def test_a_pickle_that_runs_a_shell_reaches_nothing_of_the_host(
             "import pickle,sys; pickle.loads(sys.stdin.buffer.read())",
         ],
         input=attack,
-        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
         check=True,
         capture_output=True,
     )
