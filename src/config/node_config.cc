@@ -126,7 +126,8 @@ void AddReadyOptions(CLI::App& app, NodeConfig& config) {
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   app.add_option("--ready-max", config.ready_max,
-                 "The same at most, when many come; 0 means four for each slot")
+                 "The same at most, when many come, at level rewind with those that answer; 0 "
+                 "means four for each slot")
       ->envname("READY_MAX")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
