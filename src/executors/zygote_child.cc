@@ -22,8 +22,9 @@ namespace {
 
 // Requests and loads have limits of their own; a cache evicts what nobody asks for long before.
 constexpr std::chrono::hours kLifetimeMax(24 * 365);
-// From the end of a child's conversation to its own.
-constexpr std::chrono::milliseconds kDyingTime(500);
+// From the end of a child's conversation to its own. One that somebody killed takes so long on a
+// machine that has too much to do; to take it for one that lingers would cost its request.
+constexpr std::chrono::seconds kDyingTime(5);
 // A load has a limit of its own, whatever the request that waits for it may take.
 constexpr char kLoadCure[] =
     "The model takes longer to load than MODEL_LOAD_TIMEOUT_SECS: increase that, or use a smaller "
