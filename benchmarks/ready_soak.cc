@@ -202,7 +202,7 @@ void AskAndCompare(executors::ScriptRunner& runner, const Ground& ground, int nu
   const auto turn = static_cast<std::size_t>(number / 16 + (number % 16 == 0 ? number % 10 : 0));
   const auto& questions = ground.questions[turn % ground.questions.size()];
   const Question& question = questions[static_cast<std::size_t>(number) % questions.size()];
-  ++tally.asked;
+  if (const int asked = ++tally.asked; asked % 1000 == 0) std::fprintf(stderr, "asked %d\n", asked);
   const Outcome outcome = Ask(runner, question, number);
   const auto* result = std::get_if<inference::InferenceResult>(&outcome);
   if (result == nullptr) {
