@@ -282,9 +282,7 @@ absl::Status Main(const Options& options) {
     runner.Preload(*model, executor);
     RETURN_IF_ERROR(AwaitAll(runner, ready_min));
     const executors::CacheEntry entry = runner.Entries().front();
-    if (entry.state == executors::CacheState::kQuarantined) {
-      return absl::InternalError(entry.reason);
-    }
+    if (entry.state != executors::CacheState::kReady) return absl::InternalError(entry.reason);
   }
   return Serve(rig);
 }

@@ -198,7 +198,7 @@ def soak(models: Path, model: str, given: dict[str, str], count: int) -> dict[st
         failed += not answer["ok"]
         answers.add(answer.get("sha256"))
         taken.append(answer["ms"])
-        if run in (count // 10, count):
+        if run in (max(1, count // 10), count):
             memory.append(memory_kib(int(CHILD.findall(worker.log())[-1])))
     log = worker.end()
     rewinds = CHILD.findall(log)
