@@ -118,8 +118,8 @@ absl::Status ProcessMemory::Write(std::uint64_t address, const void* from,
   return absl::OkStatus();
 }
 
-absl::Status ProcessMemory::WriteMany(const std::vector<iovec>& here,
-                                      const std::vector<iovec>& there) const {
+absl::Status ProcessMemory::WriteMany(std::span<const iovec> here,
+                                      std::span<const iovec> there) const {
   for (std::size_t at = 0; at < here.size(); at += kVectorsMax) {
     const std::size_t count = std::min(kVectorsMax, here.size() - at);
     std::size_t wanted = 0;

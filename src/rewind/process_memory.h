@@ -4,6 +4,7 @@
 #include <sys/uio.h>
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,7 +28,7 @@ class ProcessMemory {
   absl::Status Read(std::uint64_t address, void* to, std::uint64_t size) const;
   absl::Status Write(std::uint64_t address, const void* from, std::uint64_t size) const;
   // Many places at once, which the process itself must be allowed to write.
-  absl::Status WriteMany(const std::vector<iovec>& here, const std::vector<iovec>& there) const;
+  absl::Status WriteMany(std::span<const iovec> here, std::span<const iovec> there) const;
   // Appends the pages of `range` that are the process's own, in ascending order.
   absl::StatusOr<std::uint64_t> OwnPages(Range range, std::vector<Range>* found) const {
     return PageScanner(pagemap_.get()).AnonymousPages(range, found);

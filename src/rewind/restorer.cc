@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
 
 #include "base/status_macros.h"
 #include "base/strings.h"
@@ -95,7 +96,9 @@ absl::StatusOr<bool> Restorer::RestoreAtOnce(StoppedProcess& process, RewindRepo
   absl::Status written;
   RETURN_IF_ERROR(calls.CopyAll(snapshot_->copies, [&] {
     own = FindWritten(report);
-    written = memory_.WriteMany(snapshot_->rest_here, snapshot_->rest_there);
+    const std::size_t copied = snapshot_->copies.size();
+    written = memory_.WriteMany(std::span(snapshot_->learned_here).subspan(copied),
+                                std::span(snapshot_->learned_there).subspan(copied));
   }));
   RETURN_IF_ERROR(own.status());
   RETURN_IF_ERROR(written);
@@ -176,7 +179,7 @@ absl::StatusOr<std::vector<Range>> Restorer::FindWritten(RewindReport* report) {
     if (all == likely.counted) return std::move(likely.pages);
   }
   ASSIGN_OR_RETURN(Own own, OwnPages(snapshot_->writable, report));
-  snapshot_->WidenLikely(own.pages, &likely_);
+  snapshot_->Widen(own.pages, &likely_);
   return std::move(own.pages);
 }
 

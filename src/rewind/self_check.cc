@@ -17,6 +17,7 @@
 #include "base/errno_status.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
+#include "rewind/process_memory.h"
 #include "rewind/rewinder.h"
 #include "rewind/watched_calls.h"
 
@@ -70,6 +71,7 @@ absl::StatusOr<RewindReport> RewindOnce(pid_t pid, int socket) {
 }  // namespace
 
 absl::StatusOr<RewindReport> CheckKernel() {
+  static_cast<void>(KernelCountsExactly());  // Here, at the start, rather than behind a request.
   ASSIGN_OR_RETURN(const std::string filter, CompileWatchFilter());
   const sock_fprog program{static_cast<unsigned short>(filter.size() / sizeof(sock_filter)),
                            reinterpret_cast<sock_filter*>(const_cast<char*>(filter.data()))};

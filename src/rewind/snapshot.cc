@@ -194,7 +194,7 @@ absl::Status Snapshot::ReplaceMemory(StoppedProcess& process, const ProcessMemor
   RETURN_IF_ERROR(MapImage(calls, conversation, this));
   std::vector<Range> emptied = forgotten;
   for (const Mapping& mapping : found) {
-    // What only the load has read of files is not looked at again and again.
+    // From now on the tables show what requests touch of files, not what the load has read.
     const bool of_file = !mapping.anonymous() && !mapping.special() && !mapping.shared;
     if (of_file && PartAt(mapping.range.start) == nullptr) emptied.push_back(mapping.range);
   }
@@ -361,11 +361,11 @@ void Snapshot::Learn(const std::vector<Range>& own) {
       at = common.end;
     }
   }
+  ShareCopying();
   // The table of the copies goes below the stack.
   const std::uint64_t stack_pointer = threads[0].registers.rsp;
   const std::uint64_t table = RoomBelow(stack_pointer, copies.size() * sizeof(Copy));
   if (loop == 0 || copies.size() > kCopiesMax || table < stack.range.start) copies.clear();
-  ShareCopying();
   std::vector<Range> stack_pages = own;
   if (!copies.empty()) stack_pages.push_back({table / kPageBytes * kPageBytes, stack_pointer});
   LearnStack(std::move(stack_pages));
@@ -376,25 +376,21 @@ void Snapshot::Learn(const std::vector<Range>& own) {
   for (const Range& range : writable) {
     if (range.end == stack.range.end) ranges.push_back(range);
   }
-  WidenLikely(ranges, &likely);
+  Widen(ranges, &likely);
 }
 
 // The process copies more than half, as the node has first to look what else was written.
 void Snapshot::ShareCopying() {
-  rest_here.clear();
-  rest_there.clear();
-  if (copies.empty() || learned_pages < kSharedPagesMin) return;
+  if (learned_pages < kSharedPagesMin) return;
   std::uint64_t pages = 0;
   std::size_t own_part = 0;
-  while (pages < learned_pages * kOwnPartPercent / 100)
+  while (pages < learned_pages * kOwnPartPercent / 100) {
     pages += copies[own_part++].bytes / kPageBytes;
+  }
   copies.resize(own_part);
-  const auto rest = static_cast<std::ptrdiff_t>(own_part);
-  rest_here.assign(learned_here.begin() + rest, learned_here.end());
-  rest_there.assign(learned_there.begin() + rest, learned_there.end());
 }
 
-void Snapshot::WidenLikely(const std::vector<Range>& ranges, std::vector<Range>* widened) const {
+void Snapshot::Widen(const std::vector<Range>& ranges, std::vector<Range>* widened) const {
   std::vector<Range> blocks = *widened;
   for (const Range& range : ranges) {
     const Range block{range.start / kLikelyBytes * kLikelyBytes,

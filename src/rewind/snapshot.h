@@ -71,8 +71,8 @@ struct Snapshot {
   // Takes what `own` holds for part of the snapshot: pages that are written back at every rewind
   // from then on.
   void Learn(const std::vector<Range>& own);
-  // Adds the surroundings of some ranges to `likely`.
-  void WidenLikely(const std::vector<Range>& ranges, std::vector<Range>* likely) const;
+  // Adds ranges and what surrounds them, as far as it may be written, to others in ascending order.
+  void Widen(const std::vector<Range>& ranges, std::vector<Range>* widened) const;
   // Takes what is `present` for what requests touch.
   void LearnTouched(const std::vector<Range>& present);
   // Memory that it takes, in bytes.
@@ -97,11 +97,11 @@ struct Snapshot {
   std::vector<Range> likely;   // Where requests write, with some space around.
   std::vector<Range> learned;  // Pages that are written back at every rewind.
   std::vector<iovec> learned_here, learned_there;
-  // The same as copies within the process, from a second view of the image; empty: it has none.
+  // The first of them as copies within the process, from a second view of the image; the node
+  // writes the others. Empty: the process has no such view.
   std::vector<Copy> copies;
-  std::vector<iovec> rest_here, rest_there;  // Pages for which there is no copy: the node's part.
-  std::uint64_t view = 0;                    // Where the process has that view,
-  std::uint64_t loop = 0;                    // and the loops.
+  std::uint64_t view = 0;  // Where the process has that view,
+  std::uint64_t loop = 0;  // and the loops.
   std::uint64_t learned_pages = 0;
 
   std::vector<ThreadState> threads;  // The main thread's first.
