@@ -93,15 +93,8 @@ absl::StatusOr<bool> Restorer::RestoreAtOnce(StoppedProcess& process, RewindRepo
   RemoteCalls calls(process, memory_, snapshot_->instruction, snapshot_->threads[0].registers.rsp,
                     snapshot_->loop);
   absl::StatusOr<std::vector<Range>> own;
-  absl::Status written;
-  RETURN_IF_ERROR(calls.CopyAll(snapshot_->copies, [&] {
-    own = FindWritten(report);
-    const std::size_t copied = snapshot_->copies.size();
-    written = memory_.WriteMany(std::span(snapshot_->learned_here).subspan(copied),
-                                std::span(snapshot_->learned_there).subspan(copied));
-  }));
+  RETURN_IF_ERROR(calls.CopyAll(snapshot_->copies, [&] { own = WriteAndFind(report); }));
   RETURN_IF_ERROR(own.status());
-  RETURN_IF_ERROR(written);
   if (StackHasGrown(*own)) return false;
   RETURN_IF_ERROR(Drop(calls, *own, report));
   RETURN_IF_ERROR(WriteStack());
@@ -168,19 +161,31 @@ absl::StatusOr<Restorer::Own> Restorer::OwnPages(const std::vector<Range>& range
   return own;
 }
 
+absl::StatusOr<std::vector<Range>> Restorer::WriteAndFind(RewindReport* report) {
+  ASSIGN_OR_RETURN(auto own, FindWhereLikely(report));
+  const std::size_t copied = snapshot_->copies.size();
+  RETURN_IF_ERROR(memory_.WriteMany(std::span(snapshot_->learned_here).subspan(copied),
+                                    std::span(snapshot_->learned_there).subspan(copied)));
+  // A page that the request gave back comes again when the process copies it, by now.
+  if (!own) {
+    ASSIGN_OR_RETURN(own, FindWhereLikely(report));
+  }
+  if (own) return *std::move(own);
+  ASSIGN_OR_RETURN(Own everywhere, OwnPages(snapshot_->writable, report));
+  snapshot_->Widen(everywhere.pages, &likely_);
+  return std::move(everywhere.pages);
+}
+
 // Each page that is the process's own adds one to the kernel's count, wherever it is, and only
 // those that are found here to ours. Equal counts leave none for elsewhere; whatever the process
 // itself copies meanwhile can only make the kernel's the larger one.
-absl::StatusOr<std::vector<Range>> Restorer::FindWritten(RewindReport* report) {
-  if (KernelCountsExactly()) {
-    if (likely_.empty()) likely_ = snapshot_->likely;
-    ASSIGN_OR_RETURN(Own likely, OwnPages(likely_, report));
-    ASSIGN_OR_RETURN(const std::uint64_t all, memory_.CountOwnPages());
-    if (all == likely.counted) return std::move(likely.pages);
-  }
-  ASSIGN_OR_RETURN(Own own, OwnPages(snapshot_->writable, report));
-  snapshot_->Widen(own.pages, &likely_);
-  return std::move(own.pages);
+absl::StatusOr<std::optional<std::vector<Range>>> Restorer::FindWhereLikely(RewindReport* report) {
+  if (!KernelCountsExactly()) return std::nullopt;
+  if (likely_.empty()) likely_ = snapshot_->likely;
+  ASSIGN_OR_RETURN(Own likely, OwnPages(likely_, report));
+  ASSIGN_OR_RETURN(const std::uint64_t all, memory_.CountOwnPages());
+  if (all != likely.counted) return std::nullopt;
+  return std::move(likely.pages);
 }
 
 bool Restorer::StackHasGrown(const std::vector<Range>& own) const {

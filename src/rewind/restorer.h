@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -65,9 +66,11 @@ class Restorer {
   };
   // The pages of these ranges that are the process's own.
   absl::StatusOr<Own> OwnPages(const std::vector<Range>& ranges, RewindReport* report) const;
-  // The same of all that may be written; only where requests are known to write, when the kernel
-  // counts no other. The process may copy meanwhile.
-  absl::StatusOr<std::vector<Range>> FindWritten(RewindReport* report);
+  // Writes the node's part of the learned pages and finds all pages of the process's own that may
+  // be written, while the process copies.
+  absl::StatusOr<std::vector<Range>> WriteAndFind(RewindReport* report);
+  // The latter if they are where requests are known to write; none: there may be others.
+  absl::StatusOr<std::optional<std::vector<Range>>> FindWhereLikely(RewindReport* report);
   bool StackHasGrown(const std::vector<Range>& own) const;
   absl::Status AdoptStack(pid_t pid);
   // The process copies back what requests write, while others are looked for that it has written.
