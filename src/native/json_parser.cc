@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <cstring>
@@ -12,6 +13,11 @@ namespace ncn::native {
 namespace {
 
 constexpr std::size_t kIntegerDigitsMax = 4300;
+constexpr std::size_t kMantissaDigitsMax = 19;  // They fit 64 bits.
+constexpr std::uint64_t kExactMax = std::uint64_t{1} << 53;
+constexpr std::array<double, kMantissaDigitsMax + 1> kPowersOfTen = {
+    1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,
+    1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19};
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
@@ -80,8 +86,15 @@ class JsonParser {
           return false;
         }
         return Next() == '{' ? Object(value, depth + 1) : List(value, depth + 1);
-      default:
+      case 't':
+      case 'f':
+      case 'n':
+      case 'N':
+      case 'I':
+      case '-':
         return Word(value) || Number(value);
+      default:
+        return Number(value);
     }
   }
 
@@ -108,9 +121,12 @@ class JsonParser {
   bool Number(JsonValue& value) {
     const std::size_t start = at_;
     std::size_t end = at_ + (Next() == '-' ? 1 : 0);
+    std::uint64_t mantissa = 0;  // Of no use with more than kMantissaDigitsMax digits.
     const auto digits = [&] {
       const std::size_t first = end;
-      while (end < text_.size() && IsDigit(text_[end])) ++end;
+      for (; end < text_.size() && IsDigit(text_[end]); ++end) {
+        mantissa = 10 * mantissa + static_cast<std::uint64_t>(text_[end] - '0');
+      }
       return end - first;
     };
     const std::size_t first_digit = end;
@@ -120,20 +136,30 @@ class JsonParser {
       return Fail("Expecting value", start);
     }
     const std::size_t integer_end = end;
+    std::size_t decimals = 0;
     if (end + 1 < text_.size() && text_[end] == '.' && IsDigit(text_[end + 1])) {
       ++end;
-      digits();
+      decimals = digits();
     }
-    if (const std::size_t mantissa_end = end;
-        end < text_.size() && (text_[end] == 'e' || text_[end] == 'E')) {
+    const std::size_t mantissa_end = end;
+    if (end < text_.size() && (text_[end] == 'e' || text_[end] == 'E')) {
       ++end;
       if (end < text_.size() && (text_[end] == '-' || text_[end] == '+')) ++end;
       if (digits() == 0) end = mantissa_end;
     }
     at_ = end;
     const std::string_view number = text_.substr(start, end - start);
-    if (end == integer_end) return Integer(number, integer_end - first_digit, value);
-    value = JsonValue(Float(number));
+    const std::size_t integer_digits = integer_end - first_digit;
+    if (end == integer_end) return Integer(number, integer_digits, value);
+    if (end == mantissa_end && integer_digits + decimals <= kMantissaDigitsMax &&
+        mantissa <= kExactMax) {
+      // Both are exact as doubles, so their quotient is rounded once (Clinger, "How to Read
+      // Floating Point Numbers Accurately", PLDI 1990).
+      const double magnitude = static_cast<double>(mantissa) / kPowersOfTen[decimals];
+      value = JsonValue(number.front() == '-' ? -magnitude : magnitude);
+    } else {
+      value = JsonValue(Float(number));
+    }
     return true;
   }
 

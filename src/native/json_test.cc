@@ -1,5 +1,8 @@
+#include <bit>
 #include <cmath>
+#include <cstdlib>
 #include <limits>
+#include <random>
 
 #include "gtest/gtest.h"
 #include "native/json_value.h"
@@ -44,6 +47,33 @@ TEST(JsonTest, ReadsNumbersThatAreNotFiniteAndNumbersBeyondADouble) {
   EXPECT_EQ(list[3].number(), HUGE_VAL);
   EXPECT_EQ(list[4].number(), -HUGE_VAL);
   EXPECT_EQ(list[5].number(), 0);
+}
+
+TEST(JsonTest, ReadsTheNearestDouble) {
+  std::mt19937_64 random(1);
+  const auto below = [&](std::uint64_t bound) { return random() % bound; };
+  const auto check = [](const std::string& number) {
+    const auto value = ParseJson(number);
+    ASSERT_TRUE(value.ok()) << number;
+    ASSERT_TRUE(value->is(Kind::kFloat)) << number;
+    const double wanted = std::strtod(number.c_str(), nullptr);
+    EXPECT_EQ(std::bit_cast<std::uint64_t>(value->number()), std::bit_cast<std::uint64_t>(wanted))
+        << number;
+  };
+  // Mantissas about 2^53, and the longest that count as one number of 64 bits.
+  for (const std::string number :
+       {"-0.0", "0.1", "900719925474099.2", "900719925474099.3", "9007199254740993.0",
+        "0.9007199254740993", "0.000000000000000001", "9.999999999999999999",
+        "99.999999999999999999", "18446744073709551615.0", "1.0e1", "0.3e-7", "4.35e+2"}) {
+    check(number);
+  }
+  for (int i = 0; i < 100000; ++i) {
+    std::string number = std::to_string(below(2) == 0 ? below(10) : random() >> below(64)) + ".";
+    for (std::uint64_t digits = 1 + below(20); digits > 0; --digits) {
+      number.push_back(static_cast<char>('0' + below(10)));
+    }
+    check(below(2) == 0 ? number : "-" + number);
+  }
 }
 
 TEST(JsonTest, TheLastOfTwoMembersOfANameCounts) {
