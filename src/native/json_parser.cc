@@ -13,6 +13,7 @@ namespace ncn::native {
 namespace {
 
 constexpr std::size_t kIntegerDigitsMax = 4300;
+constexpr std::size_t kListRoomMax = 4096;
 constexpr std::size_t kMantissaDigitsMax = 19;  // They fit 64 bits.
 constexpr std::uint64_t kExactMax = std::uint64_t{1} << 53;
 constexpr std::array<double, kMantissaDigitsMax + 1> kPowersOfTen = {
@@ -197,6 +198,7 @@ class JsonParser {
       value = JsonValue(std::move(list));
       return true;
     }
+    list.reserve(RoomForList());
     for (;;) {
       if (!Value(list.emplace_back(), depth)) return false;
       SkipSpace();
@@ -208,6 +210,13 @@ class JsonParser {
     }
     value = JsonValue(std::move(list));
     return true;
+  }
+
+  // As many elements as fit before the next list's end, so that a list of numbers need not move
+  // while it grows: memory that is touched once costs more than what it holds.
+  std::size_t RoomForList() const {
+    const std::size_t end = text_.substr(at_, 2 * kListRoomMax).find(']');
+    return end == std::string_view::npos ? kListRoomMax : end / 2 + 1;
   }
 
   bool Object(JsonValue& value, std::size_t depth) {

@@ -2,19 +2,17 @@
 
 #include <cstdio>
 #include <new>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "native/frame_stream.h"
 #include "native/heap.h"
+#include "native/json_value.h"
 #include "native/onnx_model.h"
 
 namespace ncn::native {
 namespace {
-
-using nlohmann::json;
 
 constexpr std::int64_t kThreadsMax = 1024;
 constexpr char kMadeUpRequest[] =
@@ -29,40 +27,49 @@ struct LoadOrder {
   bool check_weights = true;
 };
 
-std::string TextOf(const json& header, const char* key) {
-  const auto found = header.find(key);
-  return found != header.end() && found->is_string() ? found->get<std::string>() : "";
+// Nothing when it is no JSON; whoever asks for its members finds none.
+JsonValue ParseHeader(const std::string& text) {
+  auto header = ParseJson(text);
+  return header.ok() ? std::move(header).value() : JsonValue();
+}
+
+std::string TextOf(const JsonValue& header, std::string_view key) {
+  const JsonValue* const found = header.Find(key);
+  return found != nullptr && found->is(JsonValue::Kind::kText) ? found->text() : "";
+}
+
+// Negative where there is none.
+std::int64_t CountOf(const JsonValue& header, std::string_view key) {
+  const JsonValue* const found = header.Find(key);
+  return found != nullptr && found->is(JsonValue::Kind::kInteger) ? found->integer() : -1;
 }
 
 absl::StatusOr<LoadOrder> ReadLoadOrder(const FrameStream::Header& frame) {
-  const json header = json::parse(frame.text, nullptr, /*allow_exceptions=*/false);
-  const auto threads = header.is_object() ? header.find("threads") : header.end();
-  LoadOrder order;
-  if (header.is_object() && TextOf(header, "do") == "load" && frame.body_bytes == 0 &&
-      threads != header.end() && threads->is_number_integer()) {
-    const auto count = threads->get<std::int64_t>();
-    const auto check = header.find("check_weights");
-    order = {TextOf(header, "model"), static_cast<std::uint32_t>(count), TextOf(header, "warm_up"),
-             check == header.end() || *check != false};
+  const JsonValue header = ParseHeader(frame.text);
+  if (TextOf(header, "do") == "load" && frame.body_bytes == 0) {
+    const std::int64_t threads = CountOf(header, "threads");
+    const JsonValue* const check = header.Find("check_weights");
+    const LoadOrder order = {
+        TextOf(header, "model"), static_cast<std::uint32_t>(threads), TextOf(header, "warm_up"),
+        check == nullptr || !check->is(JsonValue::Kind::kBool) || check->boolean()};
     const bool known =
         order.warm_up == "full" || order.warm_up == "small" || order.warm_up == "none";
-    if (count >= 1 && count <= kThreadsMax && !order.model.empty() && known) return order;
+    if (threads >= 1 && threads <= kThreadsMax && !order.model.empty() && known) return order;
   }
   return absl::InvalidArgumentError("the first frame does not say what to load");
 }
 
 absl::StatusOr<Request> ReadRequest(const FrameStream::Header& frame) {
-  const json header = json::parse(frame.text, nullptr, /*allow_exceptions=*/false);
-  if (!header.is_object() || TextOf(header, "do") != "run") {
+  const JsonValue header = ParseHeader(frame.text);
+  if (TextOf(header, "do") != "run") {
     return absl::InvalidArgumentError("a frame asks for something other than a run");
   }
   Request request{.data = {},
                   .content_type = MediaType(TextOf(header, "content_type")),
                   .accept = TextOf(header, "accept"),
                   .request_id = TextOf(header, "request_id")};
-  const auto bytes_max = header.find("output_bytes_max");
-  if (bytes_max != header.end() && bytes_max->is_number_unsigned()) {
-    request.output_bytes_max = bytes_max->get<std::uint64_t>();
+  if (const std::int64_t bytes_max = CountOf(header, "output_bytes_max"); bytes_max >= 0) {
+    request.output_bytes_max = static_cast<std::uint64_t>(bytes_max);
   }
   return request;
 }
@@ -153,10 +160,7 @@ absl::Status Answer(FrameStream& stream, const FrameStream::Header& frame, const
   return stream.Write(report, response ? std::string_view(response->data) : "");
 }
 
-bool AsksForWarmUp(const std::string& text) {
-  const json header = json::parse(text, nullptr, /*allow_exceptions=*/false);
-  return header.is_object() && TextOf(header, "do") == "warm_up";
-}
+bool AsksForWarmUp(const std::string& text) { return TextOf(ParseHeader(text), "do") == "warm_up"; }
 
 // Answers with a request that writes what requests write, or else warms up.
 absl::Status WarmUpAgain(FrameStream& stream, const OnnxModel& model) {

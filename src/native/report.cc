@@ -3,25 +3,42 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <nlohmann/json.hpp>
+
+#include "native/json_writer.h"
 
 namespace ncn::native {
 namespace {
 
-using json = nlohmann::ordered_json;
+// A report has room for five texts whose characters are all escaped as pairs.
+constexpr std::size_t kTextCharactersMax = 1000;
 
-constexpr std::size_t kTextCharactersMax = 2000;
+class ObjectWriter {
+ public:
+  explicit ObjectWriter(std::string& json) : json_(json) { json_ += '{'; }
 
-std::string Dump(json report, const Measurements& measurements) {
-  json timings = json::object(), versions = json::object();
-  for (const auto& [step, ms] : measurements.timings_ms) {
-    timings[step] = std::round(ms * 1000) / 1000;
+  void Add(std::string_view key, std::string_view text) { AppendJson(text, Value(key)); }
+  void Add(std::string_view key, double number) { AppendJson(number, Value(key)); }
+  // The place for a value that is written otherwise.
+  std::string& Value(std::string_view key) {
+    if (json_.back() != '{') json_ += ',';
+    AppendJson(key, json_);
+    return json_ += ':';
   }
-  for (const auto& [name, version] : measurements.versions) versions[name] = version;
-  report["timings_ms"] = std::move(timings);
-  report["versions"] = std::move(versions);
-  // Texts from a model may hold what UTF-8 cannot.
-  return report.dump(-1, ' ', false, json::error_handler_t::replace);
+  void Close() { json_ += '}'; }
+
+ private:
+  std::string& json_;
+};
+
+void AddMeasurements(const Measurements& measurements, ObjectWriter& report) {
+  ObjectWriter timings(report.Value("timings_ms"));
+  for (const auto& [step, ms] : measurements.timings_ms) {
+    timings.Add(step, std::round(ms * 1000) / 1000);
+  }
+  timings.Close();
+  ObjectWriter versions(report.Value("versions"));
+  for (const auto& [name, version] : measurements.versions) versions.Add(name, version);
+  versions.Close();
 }
 
 std::string Clip(const std::string& text) {
@@ -46,24 +63,43 @@ Timed::~Timed() {
 
 std::string ReportReady(std::string_view warm_up, const Measurements& measurements,
                         std::string_view content_type) {
-  json report = {{"status", "ready"}, {"warm_up", warm_up}};
-  if (!content_type.empty()) report["content_type"] = content_type;
-  return Dump(std::move(report), measurements);
+  std::string json;
+  ObjectWriter report(json);
+  report.Add("status", "ready");
+  report.Add("warm_up", warm_up);
+  if (!content_type.empty()) report.Add("content_type", content_type);
+  AddMeasurements(measurements, report);
+  report.Close();
+  return json;
 }
 
 std::string ReportAnswer(std::string_view content_type, const Measurements& measurements) {
-  return Dump({{"status", "ok"}, {"content_type", content_type}}, measurements);
+  std::string json;
+  ObjectWriter report(json);
+  report.Add("status", "ok");
+  report.Add("content_type", content_type);
+  AddMeasurements(measurements, report);
+  report.Close();
+  return json;
 }
 
 std::string ReportFailure(const ExecutorError& error, const Measurements& measurements) {
   std::fprintf(stderr, "%s\n", error.Describe().c_str());
-  json parts = {{"code", Name(error.code)}, {"message", Clip(error.message)}};
+  std::string json;
+  ObjectWriter report(json);
+  report.Add("status", "error");
+  ObjectWriter parts(report.Value("error"));
+  parts.Add("code", Name(error.code));
+  parts.Add("message", Clip(error.message));
   for (const auto& [key, text] :
        {std::pair("field", &error.field), std::pair("expected", &error.expected),
         std::pair("found", &error.found), std::pair("path", &error.path)}) {
-    if (!text->empty()) parts[key] = Clip(*text);
+    if (!text->empty()) parts.Add(key, Clip(*text));
   }
-  return Dump({{"status", "error"}, {"error", std::move(parts)}}, measurements);
+  parts.Close();
+  AddMeasurements(measurements, report);
+  report.Close();
+  return json;
 }
 
 }  // namespace ncn::native
