@@ -18,7 +18,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::uint64_t kDropGapBytes = 256 << 10;
 
 absl::Status CheckNoSignal(const StoppedProcess& process) {
   for (const pid_t thread : process.threads()) {
@@ -228,25 +227,10 @@ absl::Status Restorer::Drop(RemoteCalls& calls, const std::vector<Range>& own,
                             RewindReport* report) const {
   const std::vector<Range>& learned = snapshot_->learned;
   auto kept = learned.begin();
-  Range dropped;
   std::vector<RemoteCalls::Call> todo;
-  const auto flush = [&] {
-    if (dropped.size() == 0) return;
-    todo.push_back({SYS_madvise, {dropped.start, dropped.size(), MADV_DONTNEED}, 0});
-  };
-  // A call costs more than the pages between two ranges, which are written below.
-  const auto drop = [&](Range range) {
+  const auto drop = [&](const Range& range) {
     report->pages_dropped += range.size() / kPageBytes;
-    const ImagedPart* const part = snapshot_->PartAt(range.start);
-    const bool near =
-        dropped.size() > 0 && part != nullptr && range.start - dropped.end <= kDropGapBytes &&
-        snapshot_->PartAt(dropped.start) == part && snapshot_->PartAt(range.end - 1) == part;
-    if (near) {
-      dropped.end = range.end;
-      return;
-    }
-    flush();
-    dropped = range;
+    todo.push_back({SYS_madvise, {range.start, range.size(), MADV_DONTNEED}, 0});
   };
   for (const Range& range : own) {
     std::uint64_t at = range.start;
@@ -263,7 +247,6 @@ absl::Status Restorer::Drop(RemoteCalls& calls, const std::vector<Range>& own,
     for (const Range& page : snapshot_->stack.pages) keep(page);
     if (at < range.end) drop({at, range.end});
   }
-  flush();
   return calls.ExpectAll(todo);
 }
 
