@@ -26,6 +26,8 @@ constexpr std::size_t kDoomedMax = 16;  // More are in the way even of requests 
 // can wait waits until none has come or gone for a while, but not for ever.
 constexpr milliseconds kLull{5};
 constexpr milliseconds kBurstMax{50};
+// With fewer than so many ready, the used ones are rewound while requests come.
+constexpr std::size_t kSpareReady = 2;
 // A load may hang until its time is over. So there are more builders than children are made at
 // once: one takes over when all the others load, and one more never loads what may hang.
 constexpr std::uint32_t kSpareBuilders = 2;
@@ -214,7 +216,7 @@ void ModelCache::Want(Pool& pool) {
 }
 
 void ModelCache::WakeBuilders() {
-  if (watching_ == 0 || Urgent()) changed_.notify_all();
+  if (watching_ == 0 || Urgent()) work_.notify_all();
 }
 
 void ModelCache::Stir() {
@@ -233,8 +235,14 @@ bool ModelCache::MayMake(const Pool& pool) const {
   return pool.making == 0 && Missing(pool) && (pool.sound || making_unsound_ <= options_.builders);
 }
 
+bool ModelCache::Pressing(const Used& used) const {
+  const auto pool = pools_.find(used.pool);
+  return pool == pools_.end() || pool->second.ready.size() < kSpareReady;
+}
+
 bool ModelCache::Urgent() const {
   return doomed_.size() > kDoomedMax ||
+         std::ranges::any_of(used_, [&](const Used& used) { return Pressing(used); }) ||
          std::any_of(pools_.begin(), pools_.end(), [&](const auto& entry) {
            return Missing(entry.second) && MayMake(entry.second);
          });
@@ -325,7 +333,10 @@ ModelCache::Lent ModelCache::Borrow(const Recipe& recipe, const std::string& ten
   };
   std::optional<Lent> lent = done();
   // The next one is made when this request is answered (see Return), unless one is missing now.
-  if (!lent) Want(pool);
+  if (!lent) {
+    Want(pool);
+    WakeBuilders();
+  }
   while (!lent && !stop.stop_requested()) {
     if (!changed_.wait_until(lock, stop, deadline, [&] { return (lent = done()).has_value(); }))
       break;
@@ -380,12 +391,16 @@ void ModelCache::ReturnToRewind(std::unique_ptr<ReadyChild> child, const Recipe&
   }
   if (pool.loading++ == 0) pool.loading_since = clock_.SteadyNow();
   used_.push_back({std::move(child), KeyOf(recipe), recipe.version});
-  changed_.notify_all();
+  // It is on the way of an answer: one builder is enough, and a watching one wakes by itself.
+  if (watching_ == 0 || Urgent()) work_.notify_one();
 }
 
 void ModelCache::RewindOne(std::unique_lock<std::mutex>& lock) {
-  Used used = std::move(used_.front());
-  used_.pop_front();
+  auto next = std::ranges::find_if(used_, [&](const Used& one) { return Pressing(one); });
+  if (next == used_.end()) next = used_.begin();
+  Used used = std::move(*next);
+  used_.erase(next);
+  if (!used_.empty() && Urgent()) work_.notify_one();
   lock.unlock();
   const absl::Status rewound = used.child->Rewind();
   if (!rewound.ok()) {
@@ -559,6 +574,7 @@ void ModelCache::Make(Pool& pool, std::unique_lock<std::mutex>& lock, const std:
     KeepToBudget(pool);
   }
   changed_.notify_all();
+  WakeBuilders();
 }
 
 void ModelCache::Build(std::stop_token stop) {
@@ -566,11 +582,12 @@ void ModelCache::Build(std::stop_token stop) {
   // A time of the clock's as one of the condition's.
   const auto wait_until = [&](base::SteadyTime time, const auto& condition) {
     const auto left = time - clock_.SteadyNow();
-    changed_.wait_for(lock, stop, left, condition);
+    work_.wait_for(lock, stop, left, condition);
   };
   while (!stop.stop_requested()) {
-    if (clock_.SteadyNow() >= next_sweep_) {
-      next_sweep_ = clock_.SteadyNow() + kSweepInterval;
+    const base::SteadyTime now = clock_.SteadyNow();
+    if (now >= next_sweep_) {
+      next_sweep_ = now + kSweepInterval;
       Sweep();
       MeasureSome(lock);
     }
@@ -578,14 +595,16 @@ void ModelCache::Build(std::stop_token stop) {
     const base::SteadyTime calm = std::min(last_stir_ + kLull, burst_since_ + kBurstMax);
     const bool must_bury = doomed_.size() > kDoomedMax;
     const bool must_make = chosen != nullptr && Missing(*chosen);
-    if (!used_.empty()) {
+    const bool must_rewind =
+        std::ranges::any_of(used_, [&](const Used& used) { return Pressing(used); });
+    if (must_rewind || (!used_.empty() && now >= calm)) {
       RewindOne(lock);
-    } else if (chosen == nullptr && doomed_.empty()) {
+    } else if (chosen == nullptr && doomed_.empty() && used_.empty()) {
       wait_until(next_sweep_,
                  [&] { return !used_.empty() || !doomed_.empty() || Next() != nullptr; });
-    } else if (!must_bury && !must_make && clock_.SteadyNow() < calm) {
+    } else if (!must_bury && !must_make && now < calm) {
       ++watching_;
-      wait_until(std::min(calm, next_sweep_), [&] { return !used_.empty() || Urgent(); });
+      wait_until(std::min(calm, next_sweep_), [&] { return Urgent(); });
       --watching_;
     } else if (must_bury || (!must_make && !doomed_.empty())) {
       Bury(lock);

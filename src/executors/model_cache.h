@@ -178,6 +178,8 @@ class ModelCache {
   static bool Missing(const Pool& pool);
   // Whether a child of the pool may be made now: loads that may hang leave builders to the others.
   bool MayMake(const Pool& pool) const;
+  // Whether requests may soon wait for this one.
+  bool Pressing(const Used& used) const;
   bool Urgent() const;
   std::uint32_t Wanted(const Pool& pool) const;
   static std::uint64_t MemoryOf(const Pool& pool);
@@ -203,7 +205,8 @@ class ModelCache {
   const Options options_;
   const base::Clock& clock_;
   mutable std::mutex mutex_;
-  std::condition_variable_any changed_;  // Work for builders, or news for borrowers.
+  std::condition_variable_any work_;     // For builders.
+  std::condition_variable_any changed_;  // News for borrowers.
   std::map<PoolKey, Pool> pools_;
   std::deque<Used> used_;       // To be rewound.
   std::vector<Doomed> doomed_;  // To be killed and waited for by a builder.
