@@ -16,6 +16,7 @@
 #include <random>
 #include <utility>
 
+#include "base/fake_clock.h"
 #include "base/synchronized.h"
 #include "base/unique_fd.h"
 #include "gmock/gmock.h"
@@ -126,19 +127,24 @@ class MappingProcess {
       const char* file, std::size_t bytes, int orders, int answers, int others) {
     ::close(others);
     const int fd = ::open(file, O_RDONLY | O_CLOEXEC);
-    const auto map = reinterpret_cast<const volatile char*>(
-        ::syscall(SYS_mmap, nullptr, bytes, PROT_READ, MAP_PRIVATE, fd, 0));
+    const volatile char* const map = Map(bytes, PROT_READ, MAP_PRIVATE, fd);
     volatile char sum = 0;
     for (std::size_t i = 0; i < bytes; i += 4096) sum = static_cast<char>(sum + map[i]);
     char order = 0;
     do {
       if (order == 'g') {
-        const auto more = reinterpret_cast<volatile char*>(::syscall(
-            SYS_mmap, nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+        volatile char* const more =
+            Map(bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
         for (std::size_t i = 0; i < bytes; i += 4096) more[i] = 1;
       }
     } while (::write(answers, "x", 1) == 1 && ::read(orders, &order, 1) == 1);
     ::_exit(0);
+  }
+  __attribute__((no_sanitize("address", "thread"))) static volatile char* Map(std::size_t bytes,
+                                                                              int protection,
+                                                                              int flags, int fd) {
+    const long at = ::syscall(SYS_mmap, nullptr, bytes, protection, flags, fd, 0);
+    return reinterpret_cast<volatile char*>(at);  // NOLINT(performance-no-int-to-ptr)
   }
   void Await() {
     char answer = 0;
@@ -805,6 +811,24 @@ TEST_F(ModelCacheTest, ARewoundChildServesAnybody) {
     EXPECT_TRUE(Eventually([&] { return counts_.rewound == i + 1; }));
   }
   EXPECT_LT(seen.size(), 25);
+}
+
+TEST_F(ModelCacheTest, AUsedChildWaitsForALullWhileOthersAreReady) {
+  base::FakeClock clock;
+  ModelCache cache({.children_min = 4}, clock);
+  cache.Preload(Good("m"));
+  clock.Advance(milliseconds(100));
+  ASSERT_TRUE(Eventually([&] { return EntryOf(cache, "m").ready == 4; }));
+  cache.ReturnToRewind(Take(Borrow(cache, Good("m"))), Good("m"));
+  std::this_thread::sleep_for(milliseconds(50));
+  EXPECT_EQ(counts_.rewound, 0);
+  clock.Advance(milliseconds(100));
+  EXPECT_TRUE(Eventually([&] { return counts_.rewound == 1; }));
+  // The next request but one would wait for it.
+  std::vector<std::unique_ptr<ReadyChild>> lent;
+  for (int i = 0; i < 3; ++i) lent.push_back(Take(Borrow(cache, Good("m"))));
+  cache.ReturnToRewind(std::move(lent.front()), Good("m"));
+  EXPECT_TRUE(Eventually([&] { return counts_.rewound == 2; }));
 }
 
 TEST_F(ModelCacheTest, RewoundChildrenOutlastAPauseBetweenBursts) {
