@@ -18,7 +18,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-
 absl::Status CheckNoSignal(const StoppedProcess& process) {
   for (const pid_t thread : process.threads()) {
     const absl::StatusOr<int> signal = process.PendingSignal(thread);
