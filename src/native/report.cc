@@ -5,13 +5,15 @@
 #include <cstdio>
 
 #include "native/json_writer.h"
+#include "native/utf8.h"
 
 namespace ncn::native {
 namespace {
 
-// A report has room for five texts whose characters are all escaped as pairs.
-constexpr std::size_t kTextCharactersMax = 1000;
+// As many as a reader keeps. Five of them fit a report, though escapes make six bytes of one.
+constexpr std::size_t kTextBytesMax = 2000;
 
+// Writes an object's members into a text, in the order of the calls.
 class ObjectWriter {
  public:
   explicit ObjectWriter(std::string& json) : json_(json) { json_ += '{'; }
@@ -41,9 +43,14 @@ void AddMeasurements(const Measurements& measurements, ObjectWriter& report) {
   versions.Close();
 }
 
-std::string Clip(const std::string& text) {
-  const std::string_view head = Head(text, kTextCharactersMax - 1);
-  return head.size() == text.size() ? text : std::string(head) + "…";
+// What a reader keeps of it, in UTF-8: texts from a model or a request may hold anything.
+std::string Clip(std::string_view text) {
+  constexpr std::string_view kMore = "\u2026";
+  std::string clean = ReplaceInvalidUtf8(text);
+  if (clean.size() <= kTextBytesMax) return clean;
+  clean.resize(kTextBytesMax - kMore.size());
+  clean.resize(ValidUtf8(clean));  // No part of a character.
+  return clean.append(kMore);
 }
 
 }  // namespace
