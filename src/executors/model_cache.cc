@@ -236,13 +236,15 @@ bool ModelCache::MayMake(const Pool& pool) const {
 }
 
 bool ModelCache::Pressing(const Used& used) const {
-  const auto pool = pools_.find(used.pool);
-  return pool == pools_.end() || pool->second.ready.size() < kSpareReady;
+  return pools_.at(used.pool).ready.size() < kSpareReady;
+}
+
+bool ModelCache::MustRewind() const {
+  return std::ranges::any_of(used_, [&](const Used& used) { return Pressing(used); });
 }
 
 bool ModelCache::Urgent() const {
-  return doomed_.size() > kDoomedMax ||
-         std::ranges::any_of(used_, [&](const Used& used) { return Pressing(used); }) ||
+  return doomed_.size() > kDoomedMax || MustRewind() ||
          std::any_of(pools_.begin(), pools_.end(), [&](const auto& entry) {
            return Missing(entry.second) && MayMake(entry.second);
          });
@@ -335,7 +337,7 @@ ModelCache::Lent ModelCache::Borrow(const Recipe& recipe, const std::string& ten
   // The next one is made when this request is answered (see Return), unless one is missing now.
   if (!lent) {
     Want(pool);
-    WakeBuilders();
+    WakeBuilders();  // A used one may be all that it needs.
   }
   while (!lent && !stop.stop_requested()) {
     if (!changed_.wait_until(lock, stop, deadline, [&] { return (lent = done()).has_value(); }))
@@ -595,9 +597,7 @@ void ModelCache::Build(std::stop_token stop) {
     const base::SteadyTime calm = std::min(last_stir_ + kLull, burst_since_ + kBurstMax);
     const bool must_bury = doomed_.size() > kDoomedMax;
     const bool must_make = chosen != nullptr && Missing(*chosen);
-    const bool must_rewind =
-        std::ranges::any_of(used_, [&](const Used& used) { return Pressing(used); });
-    if (must_rewind || (!used_.empty() && now >= calm)) {
+    if (MustRewind() || (!used_.empty() && now >= calm)) {
       RewindOne(lock);
     } else if (chosen == nullptr && doomed_.empty() && used_.empty()) {
       wait_until(next_sweep_,

@@ -180,6 +180,7 @@ class ModelCache {
   bool MayMake(const Pool& pool) const;
   // Whether requests may soon wait for this one.
   bool Pressing(const Used& used) const;
+  bool MustRewind() const;
   bool Urgent() const;
   std::uint32_t Wanted(const Pool& pool) const;
   static std::uint64_t MemoryOf(const Pool& pool);
