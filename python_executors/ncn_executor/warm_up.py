@@ -18,14 +18,15 @@ from ncn_executor.preprocess import AudioPreprocess, ImagePreprocess, Preprocess
 from ncn_executor.tensors import Array, Tensors
 
 INPUT_BYTES_MAX = 64 * 1024 * 1024
+_FRACTION = 0.12345679
 # JSON takes long to read; beyond this, a request has another form.
 _JSON_ELEMENTS_MAX = 65536
 
 
 def made_up_inputs(specs: Sequence[TensorSpec], full: bool) -> Tensors:
-    """Zeros, and ones where numbers are whole, as near as the model allows, and empty
-    texts, of the shapes that a model declares. Division by a whole zero would end the
-    process.
+    """Numbers with as many digits as requests have, ones where numbers are whole, as
+    near as the model allows, and empty texts, of the shapes that a model declares.
+    Division by a whole zero would end the process.
 
     A dimension that may have any size has the size 1. For a full warm-up, those of an
     image or a sound are theirs. What is optional is left out.
@@ -72,7 +73,7 @@ def made_up_request(specs: Sequence[TensorSpec], inputs: Tensors) -> Request | N
         }
         for name, array in inputs.items()
     ]
-    data = json.dumps({"inputs": tensors}).encode()
+    data = json.dumps({"id": "made-up", "inputs": tensors}).encode()
     return Request(data, open_inference.CONTENT_TYPE)
 
 
@@ -89,7 +90,7 @@ def _made_up(spec: TensorSpec, full: bool) -> Array | None:
         return None
     if datatype == "BYTES":
         return np.full(sizes, "", dtype=object)
-    value = 1.0 if "INT" in datatype else 0.0
+    value = 1.0 if "INT" in datatype else 0.0 if datatype == "BOOL" else _FRACTION
     value = value if spec.minimum is None else max(value, spec.minimum)
     value = value if spec.maximum is None else min(value, spec.maximum)
     if is_narrow(datatype):

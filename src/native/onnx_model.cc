@@ -78,8 +78,16 @@ std::optional<ExecutorError> CheckManifest(const fs::path& file, const std::stri
   return std::nullopt;
 }
 
-// Zeros, ones where numbers are whole, or empty texts; nothing when there would be too many.
-// Division by a whole zero would end the process.
+template <typename Number>
+void Fill(char* bytes, std::uint64_t count, Number value) {
+  for (std::uint64_t i = 0; i < count; ++i) {
+    std::memcpy(bytes + i * sizeof(value), &value, sizeof(value));
+  }
+}
+
+// Numbers with as many digits as requests have, zeros where they are narrow, ones where they are
+// whole, or empty texts; nothing when there would be too many. Division by a whole zero would end
+// the process.
 std::optional<Tensor> MadeUp(const InputSpec& spec) {
   if (!spec.shape) return std::nullopt;
   Tensor tensor{.name = spec.name, .datatype = spec.datatype, .shape = *spec.shape};
@@ -95,6 +103,8 @@ std::optional<Tensor> MadeUp(const InputSpec& spec) {
     const bool whole = Name(spec.datatype).find("INT") != std::string_view::npos;
     // The least byte of each element comes first.
     for (std::uint64_t i = 0; whole && i < *count; ++i) bytes[i * size] = 1;
+    if (spec.datatype == Datatype::kFp32) Fill(bytes, *count, 0.12345679F);
+    if (spec.datatype == Datatype::kFp64) Fill(bytes, *count, 0.12345679);
   }
   return tensor;
 }
@@ -106,7 +116,7 @@ std::string MadeUpRequest(const std::vector<Tensor>& inputs) {
   const auto answer = EncodeOpenInference(pointers, {}, {});
   if (!answer.ok()) return "";
   const std::size_t list = answer->find("\"outputs\":") + std::strlen("\"outputs\"");
-  return "{\"inputs\"" + answer->substr(list);
+  return R"({"id":"made-up","inputs")" + answer->substr(list);
 }
 
 }  // namespace

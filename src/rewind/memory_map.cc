@@ -27,7 +27,6 @@ struct ScanArguments {
       category_mask, category_anyof_mask, return_mask;
 };
 constexpr std::uint64_t kIsFile = 1 << 2, kIsPresent = 1 << 3, kIsSwapped = 1 << 4;
-constexpr std::uint64_t kIsZeros = 1 << 5;
 const unsigned long kPagemapScan = _IOWR('f', 16, ScanArguments);
 
 absl::StatusOr<std::string> ReadProc(pid_t pid, std::string_view name) {
@@ -105,19 +104,23 @@ absl::StatusOr<std::vector<std::string>> ReadFlags(pid_t pid) {
   return flags;
 }
 
-absl::StatusOr<std::uint64_t> PageScanner::AnonymousPages(Range range,
-                                                          std::vector<Range>* found) const {
+absl::Status PageScanner::AnonymousPages(Range range, std::vector<Range>* found) const {
   return Pages(range, {.inverted = kIsFile, .all_of = kIsFile, .any_of = kIsPresent | kIsSwapped},
                found);
 }
 
-absl::StatusOr<std::uint64_t> PageScanner::PresentPages(Range range,
-                                                        std::vector<Range>* found) const {
-  return Pages(range, {.inverted = 0, .all_of = kIsPresent, .any_of = 0}, found);
+absl::Status PageScanner::PresentPages(Range range, std::vector<Range>* found) const {
+  return Pages(range, {.all_of = kIsPresent}, found);
 }
 
-absl::StatusOr<std::uint64_t> PageScanner::Pages(Range range, const Categories& wanted,
-                                                 std::vector<Range>* found) const {
+absl::StatusOr<bool> PageScanner::IsMapped(Range range) const {
+  std::vector<Range> found;
+  RETURN_IF_ERROR(Pages(range, {}, &found));
+  return !found.empty();
+}
+
+absl::Status PageScanner::Pages(Range range, const Categories& wanted,
+                                std::vector<Range>* found) const {
   std::array<PageRegion, 512> regions;
   ScanArguments scan{};
   scan.size = sizeof(scan);
@@ -126,15 +129,13 @@ absl::StatusOr<std::uint64_t> PageScanner::Pages(Range range, const Categories& 
   scan.category_inverted = wanted.inverted;
   scan.category_mask = wanted.all_of;
   scan.category_anyof_mask = wanted.any_of;
-  scan.return_mask = kIsPresent | kIsZeros;
-  std::uint64_t count = 0;
+  scan.return_mask = kIsPresent;
   scan.end = range.end;
   for (scan.start = range.start; scan.start < range.end; scan.start = scan.walk_end) {
     const int filled = ::ioctl(pagemap_, kPagemapScan, &scan);
     if (filled < 0) return base::ErrnoStatus(errno, "PAGEMAP_SCAN");
     for (int i = 0; i < filled; ++i) {
       const PageRegion& region = regions[static_cast<std::size_t>(i)];
-      if (region.categories == kIsPresent) count += (region.end - region.start) / kPageBytes;
       if (!found->empty() && found->back().end == region.start) {
         found->back().end = region.end;
       } else {
@@ -143,7 +144,7 @@ absl::StatusOr<std::uint64_t> PageScanner::Pages(Range range, const Categories& 
     }
     if (scan.walk_end <= scan.start) return absl::InternalError("PAGEMAP_SCAN makes no progress");
   }
-  return count;
+  return absl::OkStatus();
 }
 
 }  // namespace ncn::rewind

@@ -54,18 +54,19 @@ class PageScanner {
   // `pagemap` is /proc/PID/pagemap, open for reading.
   explicit PageScanner(int pagemap) : pagemap_(pagemap) {}
   // Appends those within `range` that are its own, anonymous, present or swapped out, in ascending
-  // order. How many of them are in memory, less the one page of zeros that all share who only read.
-  absl::StatusOr<std::uint64_t> AnonymousPages(Range range, std::vector<Range>* found) const;
+  // order.
+  absl::Status AnonymousPages(Range range, std::vector<Range>* found) const;
   // The same of all pages that are present, whatever they are.
-  absl::StatusOr<std::uint64_t> PresentPages(Range range, std::vector<Range>* found) const;
+  absl::Status PresentPages(Range range, std::vector<Range>* found) const;
+  // Whether any of it is mapped, with pages or without.
+  absl::StatusOr<bool> IsMapped(Range range) const;
 
  private:
   struct Categories {
-    std::uint64_t inverted, all_of, any_of;
+    std::uint64_t inverted = 0, all_of = 0, any_of = 0;
   };
   // Those that have all of the one categories, of which some are inverted, and any of the others.
-  absl::StatusOr<std::uint64_t> Pages(Range range, const Categories& wanted,
-                                      std::vector<Range>* found) const;
+  absl::Status Pages(Range range, const Categories& wanted, std::vector<Range>* found) const;
 
   const int pagemap_;
 };

@@ -30,15 +30,19 @@ class ProcessMemory {
   // Many places at once, which the process itself must be allowed to write.
   absl::Status WriteMany(std::span<const iovec> here, std::span<const iovec> there) const;
   // Appends the pages of `range` that are the process's own, in ascending order.
-  absl::StatusOr<std::uint64_t> OwnPages(Range range, std::vector<Range>* found) const {
+  absl::Status OwnPages(Range range, std::vector<Range>* found) const {
     return PageScanner(pagemap_.get()).AnonymousPages(range, found);
   }
   // How many there are altogether, present or swapped out, by the kernel's own count; only to be
   // trusted where KernelCountsExactly.
   absl::StatusOr<std::uint64_t> CountOwnPages() const;
   // Appends all pages that are in its page tables.
-  absl::StatusOr<std::uint64_t> PresentPages(Range range, std::vector<Range>* found) const {
+  absl::Status PresentPages(Range range, std::vector<Range>* found) const {
     return PageScanner(pagemap_.get()).PresentPages(range, found);
+  }
+  // Whether any of it is mapped, with pages or without.
+  absl::StatusOr<bool> IsMapped(Range range) const {
+    return PageScanner(pagemap_.get()).IsMapped(range);
   }
 
  private:

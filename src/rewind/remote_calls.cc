@@ -21,7 +21,6 @@ namespace {
 // Further down the stack than any code writes without moving its pointer.
 constexpr std::uint64_t kRedZoneBytes = 128;
 constexpr std::uint64_t kAlignment = 64;
-constexpr std::size_t kCallsAtOnce = 512;
 
 }  // namespace
 
@@ -36,38 +35,44 @@ absl::Status RemoteCalls::Expect(long call, const Arguments& arguments, std::uin
 }
 
 absl::Status RemoteCalls::ExpectAll(const std::vector<Call>& calls) {
+  return ExpectAll(calls, {}, [] {});
+}
+
+absl::Status RemoteCalls::ExpectAll(const std::vector<Call>& calls, const std::vector<Copy>& copies,
+                                    const std::function<void()>& meanwhile) {
   if (loop_ == 0) {
     for (const Call& call : calls) {
       RETURN_IF_ERROR(Expect(static_cast<long>(call.number), call.arguments, call.wanted));
     }
+    meanwhile();
     return absl::OkStatus();
   }
-  static_assert(sizeof(Call) == 64, "as the calling loop reads it");
-  for (std::size_t from = 0; from < calls.size(); from += kCallsAtOnce) {
-    const std::uint64_t count = std::min(kCallsAtOnce, calls.size() - from);
-    ASSIGN_OR_RETURN(const std::uint64_t table, Scratch(count * sizeof(Call)));
-    RETURN_IF_ERROR(memory_.Write(table, &calls[from], count * sizeof(Call)));
-    ASSIGN_OR_RETURN(const user_regs_struct after,
-                     process_.RunToBreakpoint(loop_, table + count * sizeof(Call), table, [] {}));
-    if (after.r15 != after.r14) {
-      return CannotRewind(base::StrCat("system call ",
-                                       calls[from + (after.r15 - table) / 64].number,
-                                       " in it returns ", static_cast<std::int64_t>(after.rax)));
-    }
+  std::span<const Call> left(calls);
+  for (; left.size() > kCallsAtOnce; left = left.subspan(kCallsAtOnce)) {
+    RETURN_IF_ERROR(Run(left.first(kCallsAtOnce), {}, [] {}));
   }
+  if (!left.empty() || !copies.empty()) return Run(left, copies, meanwhile);
+  meanwhile();
   return absl::OkStatus();
 }
 
-absl::Status RemoteCalls::CopyAll(const std::vector<Copy>& copies,
-                                  const std::function<void()>& meanwhile) {
-  static_assert(sizeof(Copy) == 24, "as the copying loop reads it");
-  const std::uint64_t bytes = copies.size() * sizeof(Copy);
-  ASSIGN_OR_RETURN(const std::uint64_t table, Scratch(bytes));
-  RETURN_IF_ERROR(memory_.Write(table, copies.data(), bytes));
-  const auto after =
-      process_.RunToBreakpoint(loop_ + kCopyingLoopOffset, table + bytes, table, meanwhile);
-  RETURN_IF_ERROR(after.status());
-  return after->r15 == table + bytes ? absl::OkStatus() : CannotRewind("it did not copy all");
+absl::Status RemoteCalls::Run(std::span<const Call> calls, std::span<const Copy> copies,
+                              const std::function<void()>& meanwhile) {
+  static_assert(sizeof(Call) == 64 && sizeof(Copy) == 24, "as the loops read them");
+  ASSIGN_OR_RETURN(const std::uint64_t first, Scratch(calls.size_bytes() + copies.size_bytes()));
+  const std::uint64_t middle = first + calls.size_bytes(), last = middle + copies.size_bytes();
+  if (!calls.empty()) RETURN_IF_ERROR(memory_.Write(first, calls.data(), calls.size_bytes()));
+  if (!copies.empty()) RETURN_IF_ERROR(memory_.Write(middle, copies.data(), copies.size_bytes()));
+  const LoopRegisters tables{.r12 = last, .r13 = middle, .r14 = middle, .r15 = first};
+  ASSIGN_OR_RETURN(const user_regs_struct after,
+                   process_.RunToBreakpoint(loop_, tables, meanwhile));
+  if (after.r15 != middle) {
+    const std::uint64_t failed = (after.r15 - first) / sizeof(Call);
+    return CannotRewind(base::StrCat("system call ",
+                                     failed < calls.size() ? calls[failed].number : 0,
+                                     " in it returns ", static_cast<std::int64_t>(after.rax)));
+  }
+  return after.r13 == last ? absl::OkStatus() : CannotRewind("it did not copy all");
 }
 
 absl::StatusOr<std::uint64_t> RemoteCalls::MapLoop(int file, std::uint64_t offset,

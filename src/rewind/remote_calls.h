@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -13,41 +14,41 @@
 
 namespace ncn::rewind {
 
-// A loop that makes the calls of a table one after the other, as machine code that needs a page of
-// its own. It ends at a breakpoint when the table is done or a call returns what it should not.
-inline constexpr std::array<unsigned char, 47> kCallingLoop = {
-    0x4d, 0x39, 0xf7,        // loop: cmp r15, r14
-    0x74, 0x29,              //       je end
-    0x49, 0x8b, 0x07,        //       mov rax, [r15]
-    0x49, 0x8b, 0x7f, 0x08,  //       mov rdi, [r15 + 8]
-    0x49, 0x8b, 0x77, 0x10,  //       mov rsi, [r15 + 16]
-    0x49, 0x8b, 0x57, 0x18,  //       mov rdx, [r15 + 24]
-    0x4d, 0x8b, 0x57, 0x20,  //       mov r10, [r15 + 32]
-    0x4d, 0x8b, 0x47, 0x28,  //       mov r8, [r15 + 40]
-    0x4d, 0x8b, 0x4f, 0x30,  //       mov r9, [r15 + 48]
-    0x0f, 0x05,              //       syscall
-    0x49, 0x3b, 0x47, 0x38,  //       cmp rax, [r15 + 56]
-    0x75, 0x06,              //       jne end
-    0x49, 0x83, 0xc7, 0x40,  //       add r15, 64
-    0xeb, 0xd2,              //       jmp loop
-    0xcc,                    // end:  int3
+// Two loops as machine code that needs a page of its own: the first makes the system calls of a
+// table one after the other, the second the copies of another table, within the process. They end
+// at a breakpoint when both tables are done or a call returns what it should not.
+inline constexpr std::array<unsigned char, 87> kLoops = {
+    0x4d, 0x39, 0xf7,        // calls:  cmp r15, r14
+    0x74, 0x29,              //         je copies
+    0x49, 0x8b, 0x07,        //         mov rax, [r15]
+    0x49, 0x8b, 0x7f, 0x08,  //         mov rdi, [r15 + 8]
+    0x49, 0x8b, 0x77, 0x10,  //         mov rsi, [r15 + 16]
+    0x49, 0x8b, 0x57, 0x18,  //         mov rdx, [r15 + 24]
+    0x4d, 0x8b, 0x57, 0x20,  //         mov r10, [r15 + 32]
+    0x4d, 0x8b, 0x47, 0x28,  //         mov r8, [r15 + 40]
+    0x4d, 0x8b, 0x4f, 0x30,  //         mov r9, [r15 + 48]
+    0x0f, 0x05,              //         syscall
+    0x49, 0x3b, 0x47, 0x38,  //         cmp rax, [r15 + 56]
+    0x75, 0x2e,              //         jne end
+    0x49, 0x83, 0xc7, 0x40,  //         add r15, 64
+    0xeb, 0xd2,              //         jmp calls
+    0xfc,                    // copies: cld
+    0x4d, 0x39, 0xe5,        // copy:   cmp r13, r12
+    0x74, 0x22,              //         je end
+    0x49, 0x8b, 0x45, 0x60,  //         mov rax, [r13 + 96]
+    0x0f, 0x0d, 0x08,        //         prefetchw [rax]
+    0x49, 0x8b, 0x45, 0x68,  //         mov rax, [r13 + 104]
+    0x0f, 0x18, 0x08,        //         prefetcht0 [rax]
+    0x49, 0x8b, 0x7d, 0x00,  //         mov rdi, [r13]
+    0x49, 0x8b, 0x75, 0x08,  //         mov rsi, [r13 + 8]
+    0x49, 0x8b, 0x4d, 0x10,  //         mov rcx, [r13 + 16]
+    0x49, 0x83, 0xc5, 0x18,  //         add r13, 24
+    0xf3, 0xa4,              //         rep movsb
+    0xeb, 0xd9,              //         jmp copy
+    0xcc,                    // end:    int3
 };
-
-// The same for a table of copies within the process.
-inline constexpr std::array<unsigned char, 26> kCopyingLoop = {
-    0xfc,                    //       cld
-    0x4d, 0x39, 0xf7,        // loop: cmp r15, r14
-    0x74, 0x13,              //       je end
-    0x49, 0x8b, 0x3f,        //       mov rdi, [r15]
-    0x49, 0x8b, 0x77, 0x08,  //       mov rsi, [r15 + 8]
-    0x49, 0x8b, 0x4f, 0x10,  //       mov rcx, [r15 + 16]
-    0x49, 0x83, 0xc7, 0x18,  //       add r15, 24
-    0xf3, 0xa4,              //       rep movsb
-    0xeb, 0xe8,              //       jmp loop
-    0xcc,                    // end:  int3
-};
-// Where it stands behind the calling loop.
-inline constexpr std::uint64_t kCopyingLoopOffset = 64;
+// So many calls the loop makes at once.
+inline constexpr std::size_t kCallsAtOnce = 128;
 
 // Where so many bytes have room below a stack, out of reach of the code that uses it.
 std::uint64_t RoomBelow(std::uint64_t stack_pointer, std::uint64_t bytes);
@@ -78,17 +79,21 @@ class RemoteCalls {
   absl::StatusOr<std::int64_t> Make(long call, const Arguments& arguments);
   // FailedPrecondition when it returns anything but `wanted`.
   absl::Status Expect(long call, const Arguments& arguments, std::uint64_t wanted);
-  // The same of many, in their order. By the calling loop it takes two switches of processes in
-  // all, otherwise four for each call.
+  // The same of many, in their order. By the loop it takes two switches of processes for
+  // kCallsAtOnce of them, otherwise four for each.
   absl::Status ExpectAll(const std::vector<Call>& calls);
-  // Maps the calling loop, which stands at `offset` of an open file, at a free address, or where
+  // The same; then, where there is a loop, the process copies, too. `meanwhile` is called while it
+  // does. The tables go below the stack and take up to TableBytes.
+  absl::Status ExpectAll(const std::vector<Call>& calls, const std::vector<Copy>& copies,
+                         const std::function<void()>& meanwhile);
+  static std::uint64_t TableBytes(std::size_t copies) {
+    return kCallsAtOnce * sizeof(Call) + copies * sizeof(Copy);
+  }
+  // Maps the loops, which stand at `offset` of an open file, at a free address, or where
   // the kernel likes for 0; where it is. 0: the sandbox does not allow it, and calls are made one
   // by one.
   absl::StatusOr<std::uint64_t> MapLoop(int file, std::uint64_t offset, std::uint64_t address);
   absl::Status UnmapLoop();
-  // Lets the process copy, by the copying loop behind the calling one; there is room for the table
-  // below the stack. `meanwhile` is called while it does.
-  absl::Status CopyAll(const std::vector<Copy>& copies, const std::function<void()>& meanwhile);
   // Hands it a descriptor over the conversation, of which `conversation` is our end; the number
   // that it has there.
   absl::StatusOr<int> HandOver(int descriptor, int conversation);
@@ -97,6 +102,8 @@ class RemoteCalls {
   absl::Status Close(int number);
 
  private:
+  absl::Status Run(std::span<const Call> calls, std::span<const Copy> copies,
+                   const std::function<void()>& meanwhile);
   // Room for so many bytes below the stack.
   absl::StatusOr<std::uint64_t> Scratch(std::uint64_t bytes) const;
 

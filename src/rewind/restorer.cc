@@ -72,7 +72,7 @@ absl::Status Restorer::Rewind(StoppedProcess& process, Supervisor::Touched touch
   // Of a process that may have changed permissions the loops are not trusted, nor what is not
   // looked at.
   bool done = false;
-  if (!touched.layout && !learn && !snapshot_->copies.empty()) {
+  if (!touched.layout && !learn) {
     ASSIGN_OR_RETURN(done, RestoreAtOnce(process, report));
   }
   if (!done) RETURN_IF_ERROR(RestoreInSteps(process, touched, learn, report));
@@ -87,17 +87,41 @@ absl::Status Restorer::Rewind(StoppedProcess& process, Supervisor::Touched touch
 }
 
 absl::StatusOr<bool> Restorer::RestoreAtOnce(StoppedProcess& process, RewindReport* report) {
-  const Clock::time_point began = Clock::now();
+  ASSIGN_OR_RETURN(const bool grown, StackHasGrown());
+  if (grown) return false;
   RemoteCalls calls(process, memory_, snapshot_->instruction, snapshot_->threads[0].registers.rsp,
                     snapshot_->loop);
-  absl::StatusOr<std::vector<Range>> own;
-  RETURN_IF_ERROR(calls.CopyAll(snapshot_->copies, [&] { own = WriteAndFind(report); }));
-  RETURN_IF_ERROR(own.status());
-  if (StackHasGrown(*own)) return false;
-  RETURN_IF_ERROR(Drop(calls, *own, report));
+  const bool counts = KernelCountsExactly();
+  if (likely_.empty()) LookFor(snapshot_->forgotten);
+  std::vector<Range> strays;
+  if (counts) {
+    ASSIGN_OR_RETURN(strays, FindStrays(likely_, report));
+  }
+  Clock::time_point before = Clock::now();
+  absl::Status written;
+  absl::StatusOr<std::vector<Range>> elsewhere = std::vector<Range>();
+  RETURN_IF_ERROR(calls.ExpectAll(Dropping(strays, report), snapshot_->copies, [&] {
+    const std::size_t copied = snapshot_->copies.size();
+    written = memory_.WriteMany(std::span(snapshot_->learned_here).subspan(copied),
+                                std::span(snapshot_->learned_there).subspan(copied));
+    report->write += Clock::now() - before;
+    if (!counts) elsewhere = FindStrays(snapshot_->writable, report);
+    before = Clock::now();
+  }));
+  RETURN_IF_ERROR(written);
   RETURN_IF_ERROR(WriteStack());
-  report->pages_written += snapshot_->learned_pages + snapshot_->stack.bytes.size() / kPageBytes;
-  report->write += Clock::now() - began - report->scan;
+  const std::uint64_t pages = snapshot_->learned_pages + snapshot_->stack.bytes.size() / kPageBytes;
+  report->pages_written += pages;
+  report->write += Clock::now() - before;
+  if (counts) {
+    ASSIGN_OR_RETURN(const std::uint64_t counted, memory_.CountOwnPages());
+    if (counted == pages) return true;
+    elsewhere = FindStrays(snapshot_->writable, report);
+  }
+  RETURN_IF_ERROR(elsewhere.status());
+  LookFor(*elsewhere);
+  RETURN_IF_ERROR(calls.ExpectAll(Dropping(*elsewhere, report)));
+  RETURN_IF_ERROR(WriteStack());
   return true;
 }
 
@@ -105,14 +129,9 @@ absl::Status Restorer::RestoreInSteps(StoppedProcess& process, const Supervisor:
                                       bool learn, RewindReport* report) {
   const pid_t pid = process.pid();
   RemoteCalls calls(process, memory_, snapshot_->instruction, snapshot_->threads[0].registers.rsp);
-  std::vector<Range> own;
-  bool look_everywhere = touched.layout;
-  if (!look_everywhere) {
-    ASSIGN_OR_RETURN(Own found, OwnPages(snapshot_->writable, report));
-    own = std::move(found.pages);
-    look_everywhere = StackHasGrown(own);
-    if (look_everywhere && learn) RETURN_IF_ERROR(AdoptStack(pid));
-  }
+  ASSIGN_OR_RETURN(const bool grown, StackHasGrown());
+  if (grown && learn && !touched.layout) RETURN_IF_ERROR(AdoptStack(pid));
+  const bool look_everywhere = touched.layout || grown;
   if (look_everywhere) {
     const Clock::time_point before = Clock::now();
     const std::uint64_t end = snapshot_->end_of_heap;
@@ -120,19 +139,21 @@ absl::Status Restorer::RestoreInSteps(StoppedProcess& process, const Supervisor:
     RETURN_IF_ERROR(RepairLayout(calls, *snapshot_, pid, conversation_, /*much=*/false,
                                  &report->mappings_repaired));
     report->layout += Clock::now() - before;
-    ASSIGN_OR_RETURN(Own found, OwnPages(snapshot_->spans, report));
-    own = std::move(found.pages);
   }
+  const auto& places = look_everywhere ? snapshot_->spans : snapshot_->writable;
   if (learn) {
+    ASSIGN_OR_RETURN(const std::vector<Range> own, OwnPages(places, report));
     std::vector<Range> present;
     for (const Range& range : snapshot_->spans) {
-      RETURN_IF_ERROR(memory_.PresentPages(range, &present).status());
+      RETURN_IF_ERROR(memory_.PresentPages(range, &present));
     }
     snapshot_->Learn(own);
     snapshot_->LearnTouched(present);
+    likely_.clear();
   }
+  ASSIGN_OR_RETURN(const std::vector<Range> strays, FindStrays(places, report));
   const Clock::time_point before = Clock::now();
-  RETURN_IF_ERROR(Drop(calls, own, report));
+  RETURN_IF_ERROR(calls.ExpectAll(Dropping(strays, report)));
   RETURN_IF_ERROR(memory_.WriteMany(snapshot_->learned_here, snapshot_->learned_there));
   RETURN_IF_ERROR(WriteStack());
   report->pages_written += snapshot_->learned_pages + snapshot_->stack.bytes.size() / kPageBytes;
@@ -147,53 +168,21 @@ absl::Status Restorer::RestoreThreads(StoppedProcess& process) const {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Restorer::Own> Restorer::OwnPages(const std::vector<Range>& ranges,
-                                                 RewindReport* report) const {
+absl::StatusOr<std::vector<Range>> Restorer::OwnPages(const std::vector<Range>& ranges,
+                                                      RewindReport* report) const {
   const Clock::time_point before = Clock::now();
-  Own own;
-  for (const Range& range : ranges) {
-    ASSIGN_OR_RETURN(const std::uint64_t counted, memory_.OwnPages(range, &own.pages));
-    own.counted += counted;
-  }
+  std::vector<Range> own;
+  for (const Range& range : ranges) RETURN_IF_ERROR(memory_.OwnPages(range, &own));
   report->scan += Clock::now() - before;
   return own;
 }
 
-absl::StatusOr<std::vector<Range>> Restorer::WriteAndFind(RewindReport* report) {
-  ASSIGN_OR_RETURN(auto own, FindWhereLikely(report));
-  const std::size_t copied = snapshot_->copies.size();
-  RETURN_IF_ERROR(memory_.WriteMany(std::span(snapshot_->learned_here).subspan(copied),
-                                    std::span(snapshot_->learned_there).subspan(copied)));
-  // A page that the request gave back comes again when the process copies it, by now.
-  if (!own) {
-    ASSIGN_OR_RETURN(own, FindWhereLikely(report));
-  }
-  if (own) return *std::move(own);
-  ASSIGN_OR_RETURN(Own everywhere, OwnPages(snapshot_->writable, report));
-  snapshot_->Widen(everywhere.pages, &likely_);
-  return std::move(everywhere.pages);
-}
-
-// Each page that is the process's own adds one to the kernel's count, wherever it is, and only
-// those that are found here to ours. Equal counts leave none for elsewhere; whatever the process
-// itself copies meanwhile can only make the kernel's the larger one.
-absl::StatusOr<std::optional<std::vector<Range>>> Restorer::FindWhereLikely(RewindReport* report) {
-  if (!KernelCountsExactly()) return std::nullopt;
-  if (likely_.empty()) likely_ = snapshot_->likely;
-  ASSIGN_OR_RETURN(Own likely, OwnPages(likely_, report));
-  ASSIGN_OR_RETURN(const std::uint64_t all, memory_.CountOwnPages());
-  if (all != likely.counted) return std::nullopt;
-  return std::move(likely.pages);
-}
-
-bool Restorer::StackHasGrown(const std::vector<Range>& own) const {
+absl::StatusOr<bool> Restorer::StackHasGrown() const {
   const auto& mappings = snapshot_->mappings;
   const auto stack = std::ranges::find(mappings, snapshot_->stack.range.end,
                                        [](const Mapping& mapping) { return mapping.range.end; });
   const std::uint64_t below = stack == mappings.begin() ? 0 : std::prev(stack)->range.end;
-  return std::ranges::any_of(own, [&](const Range& range) {
-    return Common(range, {below, stack->range.start}).size() > 0;
-  });
+  return memory_.IsMapped({below, stack->range.start});
 }
 
 // Takes a stack that has grown for the snapshot's, when it is all that is different.
@@ -221,22 +210,18 @@ absl::Status Restorer::AdoptStack(pid_t pid) {
   return absl::OkStatus();
 }
 
-// What is anonymous and is not written back shows again what is behind it.
-absl::Status Restorer::Drop(RemoteCalls& calls, const std::vector<Range>& own,
-                            RewindReport* report) const {
+absl::StatusOr<std::vector<Range>> Restorer::FindStrays(const std::vector<Range>& ranges,
+                                                        RewindReport* report) const {
+  ASSIGN_OR_RETURN(const std::vector<Range> own, OwnPages(ranges, report));
   const std::vector<Range>& learned = snapshot_->learned;
   auto kept = learned.begin();
-  std::vector<RemoteCalls::Call> todo;
-  const auto drop = [&](const Range& range) {
-    report->pages_dropped += range.size() / kPageBytes;
-    todo.push_back({SYS_madvise, {range.start, range.size(), MADV_DONTNEED}, 0});
-  };
+  std::vector<Range> strays;
   for (const Range& range : own) {
     std::uint64_t at = range.start;
     const auto keep = [&](const Range& known) {
       const Range common = Common({at, range.end}, known);
       if (common.size() == 0) return;
-      if (common.start > at) drop({at, common.start});
+      if (common.start > at) strays.push_back({at, common.start});
       at = common.end;
     };
     while (kept != learned.end() && kept->end <= at) ++kept;
@@ -244,9 +229,25 @@ absl::Status Restorer::Drop(RemoteCalls& calls, const std::vector<Range>& own,
       keep(*next);
     }
     for (const Range& page : snapshot_->stack.pages) keep(page);
-    if (at < range.end) drop({at, range.end});
+    if (at < range.end) strays.push_back({at, range.end});
   }
-  return calls.ExpectAll(todo);
+  return strays;
+}
+
+void Restorer::LookFor(const std::vector<Range>& strays) {
+  std::vector<Range> ranges = strays;
+  ranges.push_back(snapshot_->stack.range);
+  snapshot_->Widen(ranges, &likely_);
+}
+
+std::vector<RemoteCalls::Call> Restorer::Dropping(const std::vector<Range>& strays,
+                                                  RewindReport* report) {
+  std::vector<RemoteCalls::Call> calls;
+  for (const Range& range : strays) {
+    report->pages_dropped += range.size() / kPageBytes;
+    calls.push_back({SYS_madvise, {range.start, range.size(), MADV_DONTNEED}, 0});
+  }
+  return calls;
 }
 
 absl::Status Restorer::WriteStack() const {
@@ -336,10 +337,10 @@ absl::StatusOr<std::unique_ptr<Restorer>> Restorer::OfFresh(StoppedProcess& proc
   std::unique_ptr<Restorer> restorer(new Restorer(std::move(memory), conversation,
                                                   std::move(snapshot), process.threads(),
                                                   std::move(descriptors)));
-  ASSIGN_OR_RETURN(const Own own, restorer->OwnPages(restorer->snapshot_->spans, report));
+  ASSIGN_OR_RETURN(const auto strays, restorer->FindStrays(restorer->snapshot_->spans, report));
   before = Clock::now();
   RemoteCalls further(process, restorer->memory_, instruction, waiting.registers.rsp);
-  RETURN_IF_ERROR(restorer->Drop(further, own.pages, report));
+  RETURN_IF_ERROR(further.ExpectAll(Dropping(strays, report)));
   RETURN_IF_ERROR(restorer->WriteStack());
   RETURN_IF_ERROR(restorer->RestoreThreads(process));
   report->pages_written = restorer->snapshot_->learned_pages;

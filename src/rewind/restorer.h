@@ -60,26 +60,26 @@ class Restorer {
   // Whether all that cannot be restored is as it was.
   absl::Status CheckUnchanged(const StoppedProcess& process,
                               const Supervisor::Touched& touched) const;
-  struct Own {
-    std::vector<Range> pages;
-    std::uint64_t counted = 0;  // As the kernel counts them; see PageScanner.
-  };
   // The pages of these ranges that are the process's own.
-  absl::StatusOr<Own> OwnPages(const std::vector<Range>& ranges, RewindReport* report) const;
-  // Writes the node's part of the learned pages and finds all pages of the process's own that may
-  // be written, while the process copies.
-  absl::StatusOr<std::vector<Range>> WriteAndFind(RewindReport* report);
-  // The latter if they are where requests are known to write; none: there may be others.
-  absl::StatusOr<std::optional<std::vector<Range>>> FindWhereLikely(RewindReport* report);
-  bool StackHasGrown(const std::vector<Range>& own) const;
+  absl::StatusOr<std::vector<Range>> OwnPages(const std::vector<Range>& ranges,
+                                              RewindReport* report) const;
+  // The same, less those that are written back.
+  absl::StatusOr<std::vector<Range>> FindStrays(const std::vector<Range>& ranges,
+                                                RewindReport* report) const;
+  // They show again what is behind them.
+  static std::vector<RemoteCalls::Call> Dropping(const std::vector<Range>& strays,
+                                                 RewindReport* report);
+  // Where there were some, there may be some again.
+  void LookFor(const std::vector<Range>& strays);
+  // Whether it reaches further down than the snapshot's, whatever is there.
+  absl::StatusOr<bool> StackHasGrown() const;
   absl::Status AdoptStack(pid_t pid);
-  // The process copies back what requests write, while others are looked for that it has written.
-  // False: there is more to be restored than pages.
+  // Process and node write back what requests write. False: there is more to be restored than
+  // pages.
   absl::StatusOr<bool> RestoreAtOnce(StoppedProcess& process, RewindReport* report);
   // Layout, then pages, all from outside.
   absl::Status RestoreInSteps(StoppedProcess& process, const Supervisor::Touched& touched,
                               bool learn, RewindReport* report);
-  absl::Status Drop(RemoteCalls& calls, const std::vector<Range>& own, RewindReport* report) const;
   absl::Status WriteStack() const;
   absl::Status RestoreThreads(StoppedProcess& process) const;
 
@@ -88,7 +88,7 @@ class Restorer {
   const std::shared_ptr<Snapshot> snapshot_;
   const std::vector<pid_t> threads_;  // In the order of the snapshot's.
   const std::map<int, Descriptor> descriptors_;
-  std::vector<Range> likely_;  // Where requests of this process write.
+  std::vector<Range> likely_;  // Where its requests write, beyond what is written back.
 };
 
 }  // namespace ncn::rewind

@@ -32,8 +32,6 @@ constexpr std::uint64_t kUnwrittenFileBytesMax = 4 << 20;
 constexpr std::uint64_t kJoinGapBytes = 1 << 20;
 constexpr std::uint64_t kTouchedGapBytes = 64 << 10;
 constexpr std::uint64_t kLikelyBytes = 32 << 10;
-// From so many pages on, two copy: the process this part of them.
-constexpr std::uint64_t kSharedPagesMin = 256, kOwnPartPercent = 70;
 constexpr std::size_t kCopiesMax = 2000;
 constexpr int kRestartBlock = 516, kRestartNoInterrupt = 513;  // ERESTART_*, kernel's own.
 
@@ -250,7 +248,7 @@ absl::Status Snapshot::Choose(const ProcessMemory& memory, const std::vector<Map
       continue;
     }
     std::vector<Range> own;
-    RETURN_IF_ERROR(memory.OwnPages(mapping.range, &own).status());
+    RETURN_IF_ERROR(memory.OwnPages(mapping.range, &own));
     if (mapping.name == "[stack]") {
       stack.range = mapping.range;
       stack.pages = std::move(own);
@@ -275,7 +273,7 @@ absl::Status Snapshot::CopyPart(const ProcessMemory& memory, const ImagedPart& p
   };
   if (mapping.anonymous()) {
     std::vector<Range> own;
-    RETURN_IF_ERROR(memory.OwnPages(part.range, &own).status());
+    RETURN_IF_ERROR(memory.OwnPages(part.range, &own));
     for (const Range& range : own) RETURN_IF_ERROR(copy(range));
     return absl::OkStatus();
   }
@@ -299,9 +297,7 @@ absl::Status Snapshot::CopyMemory(const ProcessMemory& memory, const std::vector
   void* const space =
       ::mmap(nullptr, image_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, image.get(), 0);
   if (space == MAP_FAILED) return base::ErrnoStatus(errno, "mapping a snapshot's image");
-  auto* const loops = static_cast<unsigned char*>(space) + loop_offset;
-  std::ranges::copy(kCallingLoop, loops);
-  std::ranges::copy(kCopyingLoop, loops + kCopyingLoopOffset);
+  std::ranges::copy(kLoops, static_cast<unsigned char*>(space) + loop_offset);
   absl::Status status;
   for (const ImagedPart& part : parts) {
     const auto mapping = std::ranges::find(found, part.range, &Mapping::range);
@@ -361,33 +357,18 @@ void Snapshot::Learn(const std::vector<Range>& own) {
       at = common.end;
     }
   }
-  ShareCopying();
-  // The table of the copies goes below the stack.
+  if (loop == 0) copies.clear();
+  copies.resize(std::min(copies.size(), kCopiesMax));
+  // What is written for the loops is below the stack, and becomes part of it.
   const std::uint64_t stack_pointer = threads[0].registers.rsp;
-  const std::uint64_t table = RoomBelow(stack_pointer, copies.size() * sizeof(Copy));
-  if (loop == 0 || copies.size() > kCopiesMax || table < stack.range.start) copies.clear();
+  const std::uint64_t tables = RoomBelow(stack_pointer, RemoteCalls::TableBytes(copies.size()));
+  if (tables < stack.range.start) {
+    loop = 0;
+    copies.clear();
+  }
   std::vector<Range> stack_pages = own;
-  if (!copies.empty()) stack_pages.push_back({table / kPageBytes * kPageBytes, stack_pointer});
+  if (loop != 0) stack_pages.push_back({tables / kPageBytes * kPageBytes, stack_pointer});
   LearnStack(std::move(stack_pages));
-  // The stack as a whole, and the hole that it grows into.
-  likely.clear();
-  std::vector<Range> ranges = learned;
-  ranges.insert(ranges.end(), forgotten.begin(), forgotten.end());
-  for (const Range& range : writable) {
-    if (range.end == stack.range.end) ranges.push_back(range);
-  }
-  Widen(ranges, &likely);
-}
-
-// The process copies more than half, as the node has first to look what else was written.
-void Snapshot::ShareCopying() {
-  if (learned_pages < kSharedPagesMin) return;
-  std::uint64_t pages = 0;
-  std::size_t own_part = 0;
-  while (pages < learned_pages * kOwnPartPercent / 100) {
-    pages += copies[own_part++].bytes / kPageBytes;
-  }
-  copies.resize(own_part);
 }
 
 void Snapshot::Widen(const std::vector<Range>& ranges, std::vector<Range>* widened) const {

@@ -41,7 +41,7 @@ struct StackCopy {
   std::string bytes;  // Of the pages, one behind the other.
 };
 
-// Within a process, in bytes; as the copying loop of RemoteCalls reads it.
+// Within a process, in bytes; as the loops of RemoteCalls read it.
 struct Copy {
   std::uint64_t to;
   std::uint64_t from;
@@ -94,11 +94,10 @@ struct Snapshot {
   std::uint64_t instruction = 0;  // Of a system call, in the vDSO.
 
   std::vector<Range> touched;  // What requests read or write, roughly, within mappings.
-  std::vector<Range> likely;   // Where requests write, with some space around.
   std::vector<Range> learned;  // Pages that are written back at every rewind.
   std::vector<iovec> learned_here, learned_there;
   // The first of them as copies within the process, from a second view of the image; the node
-  // writes the others. Empty: the process has no such view.
+  // writes the others.
   std::vector<Copy> copies;
   std::uint64_t view = 0;  // Where the process has that view,
   std::uint64_t loop = 0;  // and the loops.
@@ -108,7 +107,6 @@ struct Snapshot {
   std::map<int, Descriptor> descriptors;
 
  private:
-  void ShareCopying();
   void LearnStack(std::vector<Range> own);
   absl::Status SaveThreads(const StoppedProcess& process);
   absl::Status ReplaceMemory(StoppedProcess& process, const ProcessMemory& memory,

@@ -116,7 +116,7 @@ class Supervisor::Stopped final : public StoppedProcess {
   }
 
   absl::StatusOr<user_regs_struct> RunToBreakpoint(
-      std::uint64_t instruction, std::uint64_t r14, std::uint64_t r15,
+      std::uint64_t instruction, const LoopRegisters& tables,
       const std::function<void()>& meanwhile) override {
     user_regs_struct registers;
     if (Ptrace(PTRACE_GETREGS, pid(), 0, &registers) != 0) {
@@ -124,8 +124,10 @@ class Supervisor::Stopped final : public StoppedProcess {
     }
     registers.rip = instruction;
     registers.orig_rax = ~0ULL;  // No call to be restarted.
-    registers.r14 = r14;
-    registers.r15 = r15;
+    registers.r12 = tables.r12;
+    registers.r13 = tables.r13;
+    registers.r14 = tables.r14;
+    registers.r15 = tables.r15;
     if (Ptrace(PTRACE_SETREGS, pid(), 0, &registers) != 0) {
       return base::ErrnoStatus(errno, "setting registers");
     }

@@ -26,6 +26,11 @@ struct ThreadState {
   std::uint64_t signal_mask = 0;
 };
 
+// Where a loop that a process is made to run finds what it is to do.
+struct LoopRegisters {
+  std::uint64_t r12 = 0, r13 = 0, r14 = 0, r15 = 0;
+};
+
 // A process of which every thread stands still; exists within Supervisor::WhileStopped.
 class StoppedProcess {
  public:
@@ -41,10 +46,10 @@ class StoppedProcess {
   // Leaves its registers changed. `instruction` is the address of a syscall instruction.
   virtual absl::StatusOr<std::int64_t> Inject(std::uint64_t instruction, long call,
                                               const std::array<std::uint64_t, 6>& arguments) = 0;
-  // Lets the main thread run from `instruction`, with these in its registers r14 and r15, to a
-  // breakpoint instruction; its registers there. Calls `meanwhile` while it runs.
+  // Lets the main thread run from `instruction`, with these in its registers, to a breakpoint
+  // instruction; its registers there. Calls `meanwhile` while it runs.
   virtual absl::StatusOr<user_regs_struct> RunToBreakpoint(
-      std::uint64_t instruction, std::uint64_t r14, std::uint64_t r15,
+      std::uint64_t instruction, const LoopRegisters& tables,
       const std::function<void()>& meanwhile) = 0;
 };
 

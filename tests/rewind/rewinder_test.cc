@@ -387,6 +387,34 @@ TEST(RewinderTest, FindsWhatIsWrittenWhereNoRequestHasWritten) {
   }
 }
 
+std::uint8_t WriteScattered(std::uint32_t count) {
+  for (std::size_t i = 0; i < count; ++i) scattered[i * kApart] = 9;
+  return 0;
+}
+
+TEST(RewinderTest, LeavesNoTraceOfWhatItDoes) {
+  RewindTarget target(WriteScattered, [] {
+    // The kernel itself writes down on which processor a thread runs.
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(::sched_getcpu(), &one);
+    ::sched_setaffinity(0, sizeof(one), &one);
+    Scatter();
+  });
+  ASSERT_TRUE(target.Snapshot(1).ok());
+  const auto before = Everything(target.pid());
+  for (const std::uint32_t count : {1, 3, 200, 200, 1}) {
+    std::uint8_t answer = 0;
+    ASSERT_TRUE(target.Ask(count, &answer));
+    const auto report = target.rewinder().Rewind();
+    ASSERT_TRUE(report.ok()) << report.status();
+    EXPECT_EQ(report->calls, 0);
+    const auto after = Everything(target.pid());
+    ASSERT_EQ(after.size(), before.size()) << count;
+    for (std::size_t i = 0; i < after.size(); ++i) ASSERT_EQ(after[i], before[i]) << count;
+  }
+}
+
 TEST(RewinderTest, AFurtherProcessOutlivesTheFirst) {
   auto loaded = std::make_unique<RewindTarget>(TellOfLoad, Load);
   ASSERT_TRUE(loaded->Snapshot(1).ok());

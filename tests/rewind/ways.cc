@@ -94,6 +94,9 @@ std::uint64_t stack_below() {
   }
   return found == kSecret ? found : 0;
 }
+void* FarDownTheStack() {
+  return PageOf(static_cast<char*>(__builtin_frame_address(0)) - (1 << 20));
+}
 void fill_stack_below() {
   volatile std::uint64_t words[512];
   for (auto& word : words) word = kSecret;
@@ -111,6 +114,13 @@ const std::vector<Way>& Ways() {
        [] { return thread_word == kSecret; }},
       {"the heap", [] { heap_word = new std::uint64_t(3); }, [] { *heap_word = kSecret; },
        [] { return *heap_word == kSecret; }},
+      {"how far down the stack reaches", nullptr,
+       [] {
+         void* const page = FarDownTheStack();
+         *static_cast<volatile char*>(page) = 1;
+         ::madvise(page, kPage, MADV_DONTNEED);
+       },
+       [] { return Mapped(FarDownTheStack()); }},
       {"freed heap", nullptr,
        [] {
          auto* words = static_cast<volatile std::uint64_t*>(std::malloc(512));
