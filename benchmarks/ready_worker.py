@@ -111,6 +111,7 @@ def steps(model: Path) -> Run:
     import zygote
 
     zygote.import_everything("torch")
+    zygote.rehearse("torch")
 
     def run(header: dict[str, Any], data: bytes) -> Answer:
         reading, writing = os.pipe()

@@ -25,6 +25,7 @@ from typing import Any
 
 from ncn_executor.threads import count_threads, prepare_to_fork, use_threads
 
+_EXECUTORS = Path(__file__).resolve().parent
 FRAMEWORKS = ("torch", "onnxruntime", "plain")
 # What the runtime itself imports only once a request needs it.
 _MODULES = (
@@ -64,13 +65,13 @@ def import_everything(framework: str) -> None:
     for name in _MODULES:
         importlib.import_module(name)
     if framework == "torch":
-        from ncn_executor.backends.torch_backend import import_torch, rehearse
+        from ncn_executor.backends.torch_backend import import_torch
 
         import_torch(1)
         for name in _TORCH_MODULES:
             importlib.import_module(name)
     elif framework == "onnxruntime":
-        from ncn_executor.backends.onnx_backend import import_onnxruntime, rehearse
+        from ncn_executor.backends.onnx_backend import import_onnxruntime
 
         import_onnxruntime()
     for name in _OPTIONAL_MODULES:
@@ -83,12 +84,18 @@ def import_everything(framework: str) -> None:
         image.preinit()
     # Until a child says otherwise.
     use_threads(1)
-    if framework != "plain":
-        rehearse()
     from ncn_executor import scripts
 
-    for script in Path(__file__).resolve().parent.glob("*_executor.py"):
+    for script in _EXECUTORS.glob("*_executor.py"):
         scripts.remember(script)
+
+
+def rehearse(framework: str) -> None:
+    """Runs once what children will run, and leaves alone what there is from then on."""
+    if framework != "plain":
+        from ncn_executor import rehearsal
+
+        rehearsal.rehearse(framework, _EXECUTORS / "generic_model_executor.py")
     # Children share these pages for as long as nobody writes to them.
     gc.collect()
     gc.freeze()
@@ -117,6 +124,7 @@ def main(
         library = open_library(options.library)
         serve = library.ncn_zygote_serve
         open_inference.fast_decode = fast_json.decoder(library)
+        rehearse(options.framework)
     except (ImportError, OSError, AttributeError) as error:
         print(f"zygote: {error}", file=sys.stderr)
         return 1

@@ -148,7 +148,7 @@ def _warm_up(executor: Executor, wanted: str, context: Context) -> str:
     """Warms up if it can; what was done."""
     if wanted == "none":
         return "none"
-    _rehearse()
+    rehearse(_Echo(), Request(b"x"), Context())
     try:
         with context.timed("warm_up"):
             return wanted if executor.warm_up(wanted == "full") else "none"
@@ -191,9 +191,9 @@ def _answer(
     return _frame(report, response)
 
 
-class _Rehearsal(Executor):
-    """Answers nothing: what is around a model is run once before there is a request,
-    so that the request finds its code in pages of this process."""
+class _Echo(Executor):
+    """What is around a model is run once before there is a request, so that the request
+    finds its code in pages of this process."""
 
     def load(self, model_path: Path, context: Context) -> None:
         pass
@@ -211,10 +211,13 @@ def _tell(
     stream.write(header, partial.data)
 
 
-def _rehearse() -> None:
-    asked = {"do": "run", "content_type": "", "accept": "", "request_id": ""}
-    header = json.loads(_encode(asked | {"seed": None, "output_bytes_max": 1}))
-    _answer(_request(header, b"x"), 1, _Rehearsal(), Context())
+def rehearse(executor: Executor, request: Request, context: Context) -> None:
+    """Answers a request that nobody has asked, but for the conversation."""
+    header: dict[str, Any] = {"do": "run", "content_type": request.content_type}
+    header |= {"accept": "", "request_id": "rehearsal", "seed": 1}
+    header |= {"output_bytes_max": 1 << 20}
+    asked = _request(json.loads(_encode(header)), request.data)
+    _answer(asked, len(request.data), executor, context)
 
 
 def _request(header: dict[str, Any], data: bytes) -> Request:

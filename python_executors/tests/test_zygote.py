@@ -162,11 +162,17 @@ def test_importing_a_framework_starts_no_thread(framework: str) -> None:
         """
         import gc, os, sys, zygote
         zygote.import_everything(sys.argv[1])
+        from ncn_executor import execution
+        execution.report_failure = lambda *_: print("a rehearsal failed")
+        before = sys.path[:], sys.argv[:], sorted(sys.modules)
+        zygote.rehearse(sys.argv[1])
+        modules = set(sys.modules) - set(before[2])
+        print((sys.path, sys.argv) == before[:2], "ncn_ready_child" in modules)
         print(len(os.listdir("/proc/self/task")), gc.get_freeze_count() > 10000)
         """,
         framework,
     )
-    assert finished(counted) == "1 True\n"
+    assert finished(counted) == "True False\n1 True\n"
 
 
 @pytest.mark.parametrize(
@@ -192,6 +198,7 @@ def test_a_child_has_nothing_left_to_import(
         """
         import sys, zygote
         zygote.import_everything(sys.argv[1])
+        zygote.rehearse(sys.argv[1])
         before = set(sys.modules)
         from pathlib import Path
         from ncn_executor import Context, execution, scripts
@@ -216,6 +223,7 @@ def test_torch_computes_in_a_plain_fork_with_any_number_of_threads() -> None:
         """
         import os, zygote
         zygote.import_everything("torch")
+        zygote.rehearse("torch")
         import torch
         from ncn_executor.threads import count_threads, use_threads
         for threads in (1, 2):

@@ -16,8 +16,8 @@ from ncn_executor.formats import ModelFile
 from ncn_executor.tensors import Tensors
 
 _LOG_FATAL = 4
-# An ONNX model, y = Relu(x) with one element each.
-_SMALLEST_MODEL = bytes.fromhex(
+# y = Relu(x), with one element each.
+SMALLEST_MODEL = bytes.fromhex(
     "080842040a00100d3a330a0c0a0178120179220452656c751201675a0f0a0178120a0a08"
     "080112040a020801620f0a0179120a0a08080112040a020801"
 )
@@ -28,20 +28,6 @@ def import_onnxruntime() -> Any:
     with _quiet():
         import onnxruntime
     return onnxruntime
-
-
-def rehearse() -> None:
-    """Makes and runs a session, so that a fork need not pay what the first one costs:
-    onnxruntime registers all operators then. With one thread, hence without a pool."""
-    import numpy
-
-    onnxruntime = import_onnxruntime()
-    options = _options(onnxruntime, 1)
-    with _quiet():
-        session = onnxruntime.InferenceSession(
-            _SMALLEST_MODEL, options, providers=["CPUExecutionProvider"]
-        )
-        session.run(None, {"x": numpy.zeros(1, numpy.float32)})
 
 
 def _options(onnxruntime: Any, threads: int) -> Any:

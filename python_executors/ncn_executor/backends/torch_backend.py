@@ -1,6 +1,7 @@
 """Networks of torch: TorchScript archives, and weights with what they belong to."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 from ncn_executor.backends import Backend, check_outputs, run_failure
@@ -32,12 +33,8 @@ def import_torch(threads: int) -> Any:
     return torch
 
 
-def rehearse() -> None:
-    """Loads and runs a small network, so that a fork need not pay what the first one
-    costs: torch fills tables of operators and passes then. Starts no thread as long as
-    torch is set to one."""
-    import io
-
+def write_small_model(path: Path) -> tuple[int, ...]:
+    """Writes a TorchScript network of a few operators; the shape of its input "x"."""
     torch = import_torch(1)
     network = torch.nn.Sequential(
         torch.nn.Conv2d(1, 2, 3),
@@ -46,14 +43,10 @@ def rehearse() -> None:
         torch.nn.Linear(8, 2),
         torch.nn.Softmax(1),
     ).eval()
-    archive = io.BytesIO()
+    shape = (1, 1, 4, 4)
     with torch.inference_mode():
-        example = torch.zeros(1, 1, 4, 4)
-        torch.jit.save(torch.jit.trace(network, example), archive)
-        archive.seek(0)
-        loaded = torch.jit.load(archive, map_location="cpu").eval()
-        for _ in range(2):
-            loaded(example)
+        torch.jit.save(torch.jit.trace(network, torch.zeros(shape)), str(path))
+    return shape
 
 
 class TorchBackend(Backend):
