@@ -157,9 +157,20 @@ def measure(
         "throughput_ratio": round(rate["rewind"] / rate["tenant"], 3),
         "cpu_ms_per_request_saturated": round(cpu, 3),
         "reset_alone": resets(logs["rewind"], runs + 10),
+        "reset_in_a_row": in_a_row(models, model, file, kind, runs),
         "reset_at_saturation": resets(logs["rewind"]),
         "replaced": logs["rewind"].count("is replaced"),
     }
+
+
+def in_a_row(
+    models: Path, model: str, file: Path, kind: str, runs: int
+) -> dict[str, Any]:
+    """Resets of one child, each between two requests that follow at once."""
+    worker = Worker(models, model, "rewind", "--ready-max", "1")
+    for _ in range(runs + 10):
+        worker.ask("run", file, kind)
+    return resets(worker.end())
 
 
 def memory_kib(pid: int) -> dict[str, int]:

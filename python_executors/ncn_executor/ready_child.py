@@ -10,6 +10,8 @@ The node speaks first and waits for each answer; see `frames` for their form.
         {"status": "ready", "warm_up": "none", "content_type": TEXT} and a request that
         the node may ask it, or, where there is no telling one,
         {"status": "ready", "warm_up": what was done}
+    {"do": "seed", "seed": N}
+        {"status": "ready", "warm_up": "none"}
     {"do": "run", "content_type": TEXT, "accept": TEXT, "request_id": TEXT,
      "seed": N | null, "output_bytes_max": N} and the input
         {"status": "progress", "fraction": 0 to 1 | null, "note": TEXT,
@@ -63,6 +65,8 @@ def serve(descriptor: int = 0, work: Path = WORK_FOLDER) -> int:
         while (frame := stream.read_header()) is not None:
             if frame[0].get("do") == "warm_up":
                 _warm_up_again(stream, frame, executor, context)
+            elif frame[0].get("do") == "seed":
+                _seed(stream, frame)
             else:
                 _run(stream, frame, executor, context)
     except BrokenConversation as error:
@@ -119,6 +123,19 @@ def _load(
         return None
     stream.write(*_frame(report, _NOTHING))
     return executor
+
+
+def _seed(stream: FrameStream, frame: tuple[dict[str, Any], int]) -> None:
+    """Seeds ahead of a request that says nothing of a seed."""
+    seed = frame[0].get("seed")
+    if frame[1] or not _is_seed(seed):
+        raise BrokenConversation("a frame does not say how to seed")
+    execution.seed_everything(seed)
+    stream.write(*_frame({"status": "ready", "warm_up": "none"}, _NOTHING))
+
+
+def _is_seed(seed: Any) -> bool:
+    return type(seed) is int and 0 <= seed < 2**64
 
 
 def _warm_up_again(
@@ -226,7 +243,7 @@ def _request(header: dict[str, Any], data: bytes) -> Request:
         seed, output_bytes_max = header["seed"], header["output_bytes_max"]
         if header["do"] != "run" or type(output_bytes_max) is not int:
             raise ValueError
-        if seed is not None and (type(seed) is not int or not 0 <= seed < 2**64):
+        if seed is not None and not _is_seed(seed):
             raise ValueError
         return Request(
             data=data,

@@ -100,6 +100,9 @@ def test_answers_are_the_bytes_that_a_new_process_gives(
             assert set(header["timings_ms"]) == {*("decode", "infer", "encode", "run")}
 
 
+SEEDED = {"status": "ready", "warm_up": "none"}
+
+
 class Random(torch.nn.Module):  # type: ignore[misc]
     """Noise."""
 
@@ -116,6 +119,9 @@ def test_a_seed_gives_the_numbers_of_a_new_process(
     assert child.run(REQUEST, seed=7)[1] == cold.output
     assert child.run(REQUEST)[1] != child.run(REQUEST)[1]
     assert child.run(REQUEST, seed=7)[1] == cold.output
+    assert child.ask({"do": "seed", "seed": 7}) == (SEEDED, b"")
+    assert child.run(REQUEST)[1] == cold.output
+    assert child.run(REQUEST)[1] != cold.output
 
 
 class Counting(torch.nn.Module):  # type: ignore[misc]
@@ -499,6 +505,8 @@ def test_a_frame_that_cannot_be_understood_ends_the_child(
         (frame({"do": "dance"}), "does not say what to run"),
         (frame({"do": "run"}), "does not say what to run"),
         (frame({"do": "run", "seed": -1}), "does not say what to run"),
+        (frame({"do": "seed", "seed": -1}), "does not say how to seed"),
+        (frame({"do": "seed", "seed": 1}, b"x"), "does not say how to seed"),
         (frame(RUN, b"body")[:-1], "cut off in its body"),
         (struct.pack("<IQ", 12, 1 << 30) + b'{"do":"run"}', "cut off in its body"),
     ],

@@ -102,6 +102,7 @@ absl::StatusOr<Recipe> ReadyScriptRunner::MakeRecipe(const models::Model& model,
       .threads = options_.threads,
       .requests_max = level == Isolation::kTenant ? options_.cache.reuse_requests_max : again,
       .output_bytes_max = policy.limits().output_bytes,
+      .draws_numbers = !executor.native(),
       .rewindable = level == Isolation::kRewind,
       .shared = shared};
   return Recipe{.model = model.id.value(),

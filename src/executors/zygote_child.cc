@@ -34,6 +34,8 @@ constexpr std::chrono::milliseconds kProgressInterval(200);
 constexpr int kProgressMax = 4 * 86400;
 // No two requests write the very same pages; a second one is worth so much.
 constexpr std::chrono::milliseconds kLearningTime(500);
+// A child that does not do even that is of no use.
+constexpr std::chrono::milliseconds kSeedingTime(500);
 constexpr char kMadeUpRequest[] = "3f2504e0-4f89-11d3-9a0c-0305e82c3301";
 constexpr char kOtherMadeUpRequest[] = "00000000-0000-4000-8000-000000000000";
 
@@ -55,11 +57,6 @@ const absl::StatusOr<std::string>& WatchFilter() {
   return *filter;
 }
 
-std::optional<std::uint64_t> RandomSeed() {
-  std::random_device random;
-  return (std::uint64_t{random()} << 32) | random();
-}
-
 Failure NotReadable(const absl::Status& status) {
   return {FailureKind::kExecutorProtocol,
           base::StrCat("the executor's answer cannot be read: ", base::ToStd(status.message())),
@@ -70,13 +67,13 @@ Failure NotReadable(const absl::Status& status) {
 
 ZygoteChild::ZygoteChild(std::shared_ptr<sandbox::Zygote> zygote,
                          std::unique_ptr<sandbox::SandboxedProcess> process,
-                         models::MountedModel model, base::UniqueFd socket,
-                         std::uint64_t output_bytes_max)
+                         models::MountedModel model, base::UniqueFd socket, const LoadOrder& order)
     : zygote_(std::move(zygote)),
       process_(std::move(process)),
       model_(std::move(model)),
       conversation_(std::move(socket)),
-      output_bytes_max_(output_bytes_max),
+      draws_numbers_(order.draws_numbers),
+      output_bytes_max_(order.output_bytes_max),
       outcome_(absl::UnknownError("still running")),
       waiter_([this] {
         outcome_ = process_->Wait({});
@@ -149,9 +146,8 @@ absl::StatusOr<std::unique_ptr<ZygoteChild>> ZygoteChild::Begin(
     ASSIGN_OR_RETURN(rewinder, rewind::Rewinder::Attach(process->pid()));
   }
   RETURN_IF_ERROR(process->Release());
-  std::unique_ptr<ZygoteChild> child(new ZygoteChild(std::move(zygote), std::move(process),
-                                                     std::move(mounted), std::move(ends.ours),
-                                                     order.output_bytes_max));
+  std::unique_ptr<ZygoteChild> child(new ZygoteChild(
+      std::move(zygote), std::move(process), std::move(mounted), std::move(ends.ours), order));
   child->rewinder_ = std::move(rewinder);
   return child;
 }
@@ -164,11 +160,11 @@ absl::Status ZygoteChild::Become(const LoadOrder& order,
   RETURN_IF_ERROR(become.status());
   RETURN_IF_ERROR(model_.CheckVerified());
   rewindable_ = order.rewindable;
-  same_random_numbers_ = true;
   if (!rewindable_) {
     RETURN_IF_ERROR(rewinder_->Detach());
     rewinder_.reset();
   }
+  RETURN_IF_ERROR(Seed());
   BecomeReady();
   LogReport("made from another", *become);
   return absl::OkStatus();
@@ -215,7 +211,7 @@ absl::Status ZygoteChild::TakeSnapshot(const LoadOrder& order, base::SteadyTime 
   RETURN_IF_ERROR(rewinder_->TakeSnapshot(conversation_.socket()));
   RETURN_IF_ERROR(Learn(deadline, stop));
   rewindable_ = order.rewindable;
-  same_random_numbers_ = true;
+  RETURN_IF_ERROR(Seed());
   BecomeReady();
   if (order.shared == nullptr || order.shared->refused()) return absl::OkStatus();
   auto snapshot = rewinder_->Share();
@@ -228,6 +224,17 @@ absl::Status ZygoteChild::TakeSnapshot(const LoadOrder& order, base::SteadyTime 
     order.shared->Refuse();
   }
   return absl::OkStatus();
+}
+
+absl::Status ZygoteChild::Seed() {
+  if (!draws_numbers_) return absl::OkStatus();
+  std::random_device random;
+  const std::uint64_t seed = (std::uint64_t{random()} << 32) | random();
+  const auto now = std::chrono::steady_clock::now();
+  const auto seeded =
+      Exchange(json{{"do", "seed"}, {"seed", seed}}.dump(), "", now, now + kSeedingTime, {}, {});
+  const auto* failure = std::get_if<Failure>(&seeded);
+  return failure == nullptr ? absl::OkStatus() : absl::UnavailableError(failure->message);
 }
 
 void ZygoteChild::BecomeReady() {
@@ -250,8 +257,8 @@ absl::Status ZygoteChild::Learn(base::SteadyTime deadline, const std::stop_token
   const inference::Payload input{example.body, example.report.content_type};
   const auto began = std::chrono::steady_clock::now();
   for (const char* id : {kMadeUpRequest, kOtherMadeUpRequest}) {
-    RETURN_IF_ERROR(
-        exchange(RunOrder(input, input.content_type, id, RandomSeed()), input.bytes).status());
+    RETURN_IF_ERROR(Seed());
+    RETURN_IF_ERROR(exchange(RunOrder(input, input.content_type, id, {}), input.bytes).status());
     RETURN_IF_ERROR(rewinder_->Learn().status());
     if (std::chrono::steady_clock::now() - began > kLearningTime) break;
   }
@@ -276,7 +283,7 @@ absl::Status ZygoteChild::Rewind() {
     return report.status();
   }
   LogReport("rewound", *report);
-  return absl::OkStatus();
+  return Seed();
 }
 
 void ZygoteChild::LogReport(std::string_view what, const rewind::RewindReport& report) const {
@@ -293,11 +300,9 @@ void ZygoteChild::LogReport(std::string_view what, const rewind::RewindReport& r
 std::variant<ExecutorAnswer, Failure> ZygoteChild::Answer(
     const inference::InferenceRequest& request, base::SteadyTime since, base::SteadyTime deadline,
     std::stop_token stop, const inference::OnProgress& on_progress) {
-  // Generators of such a child stand where others stand, or stood before the last request.
-  const auto seed = request.seed || !same_random_numbers_ ? request.seed : RandomSeed();
-  const std::string header = RunOrder(request.input, request.accept, request.id.value(), seed);
+  const std::string header =
+      RunOrder(request.input, request.accept, request.id.value(), request.seed);
   auto exchanged = Exchange(header, request.input.bytes, since, deadline, stop, on_progress);
-  if (!rewindable_) same_random_numbers_ = false;
   ++answered_;
   usage_ = process_->UsageSoFar();
   const auto cpu_before = std::exchange(cpu_time_, usage_.cpu);

@@ -27,7 +27,8 @@ struct LoadOrder {
   std::uint32_t requests_max = 1;
   Preparation preparation;
   std::uint64_t output_bytes_max = 0;
-  bool rewindable = false;  // Watched from its start, so that it can be rewound.
+  bool draws_numbers = true;  // Of generators that have to be seeded.
+  bool rewindable = false;    // Watched from its start, so that it can be rewound.
   // Makes children out of it, or keeps there what others can be made of; null: each loads.
   std::shared_ptr<ChildTemplate> shared;
 };
@@ -64,7 +65,7 @@ class ZygoteChild final : public ReadyChild {
  private:
   ZygoteChild(std::shared_ptr<sandbox::Zygote> zygote,
               std::unique_ptr<sandbox::SandboxedProcess> process, models::MountedModel model,
-              base::UniqueFd socket, std::uint64_t output_bytes_max);
+              base::UniqueFd socket, const LoadOrder& order);
 
   // A child in its sandbox that waits for its first order. With `traced` it has a rewinder; with
   // `watched` it can be rewound, too.
@@ -84,6 +85,9 @@ class ZygoteChild final : public ReadyChild {
   // Lets it answer once a request that is nobody's, so that a rewind gives the pages that requests
   // write back without a fault.
   absl::Status Learn(base::SteadyTime deadline, const std::stop_token& stop);
+  // Generators of a child that is made from another, or rewound, stand where others stand, or
+  // stood before the last request. Here, where nobody waits.
+  absl::Status Seed();
   void BecomeReady();
   void LogReport(std::string_view what, const rewind::RewindReport& report) const;
   // The header of a frame that asks a request.
@@ -113,7 +117,7 @@ class ZygoteChild final : public ReadyChild {
   Conversation conversation_;
   std::unique_ptr<rewind::Rewinder> rewinder_;  // Null: it is not traced.
   bool rewindable_ = false;
-  bool same_random_numbers_ = false;  // As its siblings, or as before it was rewound.
+  const bool draws_numbers_;
   const std::uint64_t output_bytes_max_;
   std::uint32_t answered_ = 0;
   base::SteadyTime ready_since_;

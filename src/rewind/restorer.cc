@@ -114,7 +114,9 @@ absl::StatusOr<bool> Restorer::RestoreAtOnce(StoppedProcess& process, RewindRepo
   report->pages_written += pages;
   report->write += Clock::now() - before;
   if (counts) {
+    before = Clock::now();
     ASSIGN_OR_RETURN(const std::uint64_t counted, memory_.CountOwnPages());
+    report->scan += Clock::now() - before;
     if (counted == pages) return true;
     elsewhere = FindStrays(snapshot_->writable, report);
   }
