@@ -186,7 +186,7 @@ absl::Status MapImage(RemoteCalls& calls, int conversation, Snapshot* snapshot) 
   RETURN_IF_ERROR(calls.ExpectAll(todo));
   if (snapshot->loop != 0) {
     ASSIGN_OR_RETURN(const std::int64_t view,
-                     calls.Make(SYS_mmap, {0, snapshot->loop_offset, PROT_READ, MAP_PRIVATE,
+                     calls.Make(SYS_mmap, {0, snapshot->image_bytes, PROT_READ, MAP_PRIVATE,
                                            static_cast<std::uint64_t>(image), 0}));
     if (view < 0) return CannotRewind("there is no room for a second view of its memory");
     snapshot->view = static_cast<std::uint64_t>(view);

@@ -27,6 +27,8 @@
 namespace ncn::rewind {
 namespace {
 
+// What is read in place of pages that were empty at the snapshot: it stays in a cache.
+constexpr std::uint64_t kZeroBytes = 64 << 10;
 // A file mapping that may be written and has not been: copied up to here, beyond that left alone.
 constexpr std::uint64_t kUnwrittenFileBytesMax = 4 << 20;
 constexpr std::uint64_t kJoinGapBytes = 1 << 20;
@@ -275,8 +277,10 @@ absl::Status Snapshot::CopyPart(const ProcessMemory& memory, const ImagedPart& p
     std::vector<Range> own;
     RETURN_IF_ERROR(memory.OwnPages(part.range, &own));
     for (const Range& range : own) RETURN_IF_ERROR(copy(range));
+    filled.insert(filled.end(), own.begin(), own.end());
     return absl::OkStatus();
   }
+  filled.push_back(part.range);
   // Its last page may lie behind the end of the file.
   for (std::uint64_t at = part.range.start; at < part.range.end; at += kPageBytes) {
     if (!copy({at, at + kPageBytes}).ok()) {
@@ -290,7 +294,7 @@ absl::Status Snapshot::CopyMemory(const ProcessMemory& memory, const std::vector
   image.reset(::memfd_create("snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!image.valid()) return base::ErrnoStatus(errno, "memfd_create");
   loop_offset = image_bytes;
-  image_bytes += kPageBytes;
+  image_bytes += kPageBytes + kZeroBytes;
   if (::ftruncate(image.get(), static_cast<off_t>(image_bytes)) != 0) {
     return base::ErrnoStatus(errno, "the size of a snapshot's image");
   }
@@ -348,12 +352,7 @@ void Snapshot::Learn(const std::vector<Range>& own) {
         continue;
       }
       const Range common = Common({at, range.end}, part->range);
-      const std::uint64_t offset = part->offset + (common.start - part->range.start);
-      learned.push_back(common);
-      learned_here.push_back({image_at + offset, common.size()});
-      learned_there.push_back(At(common.start, common.size()));
-      copies.push_back({common.start, view + offset, common.size()});
-      learned_pages += common.size() / kPageBytes;
+      LearnRange(common, *part);
       at = common.end;
     }
   }
@@ -369,6 +368,27 @@ void Snapshot::Learn(const std::vector<Range>& own) {
   std::vector<Range> stack_pages = own;
   if (loop != 0) stack_pages.push_back({tables / kPageBytes * kPageBytes, stack_pointer});
   LearnStack(std::move(stack_pages));
+}
+
+void Snapshot::LearnRange(const Range& range, const ImagedPart& part) {
+  learned.push_back(range);
+  learned_pages += range.size() / kPageBytes;
+  auto next = std::ranges::upper_bound(filled, range.start, {}, &Range::end);
+  for (std::uint64_t at = range.start, end = 0; at < range.end; at = end) {
+    if (next != filled.end() && next->end <= at) ++next;
+    const bool empty = next == filled.end() || at < next->start;
+    if (empty) {
+      end = std::min(at + kZeroBytes, next == filled.end() ? range.end : next->start);
+    } else {
+      end = next->end;
+    }
+    end = std::min(end, range.end);
+    const std::uint64_t offset =
+        empty ? loop_offset + kPageBytes : part.offset + (at - part.range.start);
+    learned_here.push_back({image_at + offset, end - at});
+    learned_there.push_back(At(at, end - at));
+    copies.push_back({at, view + offset, end - at});
+  }
 }
 
 void Snapshot::Widen(const std::vector<Range>& ranges, std::vector<Range>* widened) const {

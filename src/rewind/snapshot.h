@@ -81,7 +81,8 @@ struct Snapshot {
   base::UniqueFd image;
   char* image_at = nullptr;  // The image, mapped here for reading.
   std::uint64_t image_bytes = 0;
-  std::uint64_t loop_offset = 0;  // Behind the memory: a page with the loops of RemoteCalls.
+  std::uint64_t loop_offset = 0;  // Behind the memory: a page with RemoteCalls' loops, then zeros.
+  std::vector<Range> filled;      // Of the memory, what was not empty, in ascending order.
   std::vector<ImagedPart> parts;  // In ascending order.
   StackCopy stack;
   std::vector<Range> forgotten;   // Wiped on fork: random number generators of the C library.
@@ -107,6 +108,7 @@ struct Snapshot {
   std::map<int, Descriptor> descriptors;
 
  private:
+  void LearnRange(const Range& range, const ImagedPart& part);
   void LearnStack(std::vector<Range> own);
   absl::Status SaveThreads(const StoppedProcess& process);
   absl::Status ReplaceMemory(StoppedProcess& process, const ProcessMemory& memory,
@@ -114,8 +116,8 @@ struct Snapshot {
   absl::Status Choose(const ProcessMemory& memory, const std::vector<Mapping>& found,
                       const std::vector<std::string>& flags);
   absl::Status CopyMemory(const ProcessMemory& memory, const std::vector<Mapping>& found);
-  static absl::Status CopyPart(const ProcessMemory& memory, const ImagedPart& part,
-                               const Mapping& mapping, char* to);
+  absl::Status CopyPart(const ProcessMemory& memory, const ImagedPart& part, const Mapping& mapping,
+                        char* to);
 };
 
 // Whether a thread that stands still waits for a request at its end of the conversation, of which
