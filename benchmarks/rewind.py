@@ -131,10 +131,12 @@ def measure(
             if run >= 10:
                 taken[level].append(answer["ms"])
     saturated: dict[str, list[dict[str, Any]]] = {level: [] for level in workers}
+    # A turn of few requests says little.
+    seconds = max(2.0, 20 * statistics.median(taken["tenant"]) / 1000)
     for _ in range(4):
         for level, worker in workers.items():
             saturated[level].append(
-                worker.ask("saturate", file, kind, 2.0, os.cpu_count() or 1)
+                worker.ask("saturate", file, kind, seconds, os.cpu_count() or 1)
             )
     logs = {level: worker.end() for level, worker in workers.items()}
     rate = {
