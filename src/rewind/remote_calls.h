@@ -16,7 +16,8 @@ namespace ncn::rewind {
 
 // Two loops as machine code that needs a page of its own: the first makes the system calls of a
 // table one after the other, the second the copies of another table, within the process. They end
-// at a breakpoint when both tables are done or a call returns what it should not.
+// at a breakpoint when both tables are done or a call returns what it should not. Each copy asks
+// for the beginnings of the fourth behind it, which may be read beyond the table: there is stack.
 inline constexpr std::array<unsigned char, 87> kLoops = {
     0x4d, 0x39, 0xf7,        // calls:  cmp r15, r14
     0x74, 0x29,              //         je copies

@@ -109,21 +109,25 @@ absl::StatusOr<bool> Restorer::RestoreAtOnce(StoppedProcess& process, RewindRepo
     before = Clock::now();
   }));
   RETURN_IF_ERROR(written);
-  RETURN_IF_ERROR(WriteStack());
   const std::uint64_t pages = snapshot_->learned_pages + snapshot_->stack.bytes.size() / kPageBytes;
   report->pages_written += pages;
-  report->write += Clock::now() - before;
   if (counts) {
+    RETURN_IF_ERROR(WriteStack());
+    report->write += Clock::now() - before;
     before = Clock::now();
+    // All that has been written is there and counts, so there is no other.
     ASSIGN_OR_RETURN(const std::uint64_t counted, memory_.CountOwnPages());
     report->scan += Clock::now() - before;
     if (counted == pages) return true;
-    elsewhere = FindStrays(snapshot_->writable, report);
+    ASSIGN_OR_RETURN(elsewhere, FindStrays(snapshot_->writable, report));
+    LookFor(*elsewhere);
+    before = Clock::now();
   }
   RETURN_IF_ERROR(elsewhere.status());
-  LookFor(*elsewhere);
   RETURN_IF_ERROR(calls.ExpectAll(Dropping(*elsewhere, report)));
+  // Behind the calls, whose table is below it.
   RETURN_IF_ERROR(WriteStack());
+  report->write += Clock::now() - before;
   return true;
 }
 

@@ -34,7 +34,7 @@ constexpr std::uint64_t kUnwrittenFileBytesMax = 4 << 20;
 constexpr std::uint64_t kJoinGapBytes = 1 << 20;
 constexpr std::uint64_t kTouchedGapBytes = 64 << 10;
 constexpr std::uint64_t kLikelyBytes = 32 << 10;
-constexpr std::size_t kCopiesMax = 2000;
+constexpr std::size_t kCopiesMax = 2000;                       // Their table lies on the stack.
 constexpr int kRestartBlock = 516, kRestartNoInterrupt = 513;  // ERESTART_*, kernel's own.
 
 absl::StatusOr<std::vector<std::string>> ListProc(pid_t pid, std::string_view name) {
