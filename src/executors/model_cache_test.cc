@@ -605,7 +605,7 @@ TEST_F(ModelCacheTest, ShortMemoryTakesTheLeastRecentlyAskedFor) {
 TEST_F(ModelCacheTest, AFileThatChildrenMapCountsOnceAndWhatOneGainsWithIt) {
   // A process under a sanitizer has tens of MiB of its own.
   constexpr std::uint64_t kFile = 256 << 20, kLittle = 192 << 20;
-  const std::string file = ::testing::TempDir() + "mapped";
+  const std::string file = ::testing::TempDir() + "mapped." + std::to_string(::getpid());
   struct statfs system;
   ASSERT_EQ(::statfs(::testing::TempDir().c_str(), &system), 0);
   if (system.f_type == TMPFS_MAGIC) GTEST_SKIP() << "files of a tmpfs are never clean";

@@ -212,13 +212,17 @@ std::uint8_t Scribble(std::uint32_t seed) {
   return 1;
 }
 
+// The kernel itself writes down on which one a thread runs.
+void StayOnThisProcessor() {
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(::sched_getcpu(), &one);
+  ASSERT_EQ(::sched_setaffinity(0, sizeof(one), &one), 0);
+}
+
 TEST(RewinderTest, WhateverItDoesToItsMemoryIsUndone) {
   RewindTarget target(Scribble, [] {
-    // The kernel itself writes down on which processor a thread runs.
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(::sched_getcpu(), &one);
-    ::sched_setaffinity(0, sizeof(one), &one);
+    StayOnThisProcessor();
     MakeArea();
   });
   ASSERT_TRUE(target.Snapshot(99).ok());
@@ -307,12 +311,9 @@ TEST(RewinderTest, MakesAFurtherProcessFromASnapshot) {
 }
 
 TEST(RewinderTest, AFurtherProcessIsPageForPageTheFirst) {
-  // The kernel itself writes down on which processor a thread runs.
-  cpu_set_t all, one;
+  cpu_set_t all;
   ASSERT_EQ(::sched_getaffinity(0, sizeof(all), &all), 0);
-  CPU_ZERO(&one);
-  CPU_SET(::sched_getcpu(), &one);
-  ASSERT_EQ(::sched_setaffinity(0, sizeof(one), &one), 0);
+  StayOnThisProcessor();
   RewindTarget loaded(TellOfLoad, Load);
   ASSERT_TRUE(loaded.Snapshot(1).ok());
   RewindTarget fresh(TellOfLoad);
@@ -394,11 +395,7 @@ std::uint8_t WriteScattered(std::uint32_t count) {
 
 TEST(RewinderTest, LeavesNoTraceOfWhatItDoes) {
   RewindTarget target(WriteScattered, [] {
-    // The kernel itself writes down on which processor a thread runs.
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(::sched_getcpu(), &one);
-    ::sched_setaffinity(0, sizeof(one), &one);
+    StayOnThisProcessor();
     Scatter();
   });
   ASSERT_TRUE(target.Snapshot(1).ok());
